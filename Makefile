@@ -1,0 +1,85 @@
+# flashsale: the programs, their tests and the one-machine stack.
+#
+#   make demo   install what is missing, build, run the whole path, check it
+#   make test   everything that proves it
+#   make help   all targets
+#
+# Variables: CC CFLAGS LDFLAGS PREFIX DESTDIR; SAN=1 builds with ASan+UBSan
+# into build/san instead; WEB=nginx|lighttpd PORT= SQS_SERVER= for the stack.
+
+PREFIX ?= /usr/local
+SAN ?=
+OUT := $(if $(SAN),build/san,build)
+OBJ := $(OUT)/obj
+
+CC ?= cc
+CFLAGS ?= -O2 -g
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wwrite-strings -Wformat=2 -Wvla -Werror
+HARDENING := $(if $(SAN),-fsanitize=address,undefined \
+	-fno-sanitize-recover=all -fno-omit-frame-pointer, \
+	-D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE)
+# MariaDB's or MySQL's client library, whichever the system has.
+MYSQL_CONFIG = $(firstword $(shell command -v mariadb_config mysql_config))
+MYSQL_CFLAGS = $(shell $(MYSQL_CONFIG) --include)
+MYSQL_LIBS = $(shell $(MYSQL_CONFIG) --libs)
+ALL_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -Ilib \
+	$(WARNINGS) $(HARDENING) $(MYSQL_CFLAGS) $(CFLAGS)
+ALL_LDFLAGS = $(if $(SAN),-fsanitize=address$(,)undefined,-pie -Wl,-z,relro,-z,now) \
+	$(LDFLAGS)
+LIBS = -lhiredis -lcurl -lcrypto -ljansson -lev -lm $(MYSQL_LIBS)
+, := ,
+
+LIB_OBJS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard lib/*.c))
+FCGI_OBJS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard fcgi/*.c))
+WORKER_OBJS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard worker/*.c))
+CLI_OBJS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard cli/*.c))
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(OUT)/tests/%,\
+	$(wildcard tests/unit/test_*.c))
+PROGRAMS := $(OUT)/flashsale-fcgi $(OUT)/flashsale-worker $(OUT)/flashsale
+
+all: $(PROGRAMS)
+
+# --- Build ---------------------------------------------------------------
+
+# A stamp, not a test of each header: the list of packages decides.
+build/.packages-build: deploy/local/packages
+	deploy/local/packages build
+	@mkdir -p build && touch $@
+
+$(OBJ)/%.o: %.c | build/.packages-build
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# The scripts are assembled into the programs (.incbin).
+$(OBJ)/lib/scripts.o: $(wildcard lua/*.lua)
+# The migrations too.
+$(OBJ)/lib/migrations.o: $(wildcard sql/*.sql)
+
+$(OUT)/libflashsale.a: $(LIB_OBJS)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(OUT)/flashsale-fcgi: $(FCGI_OBJS) $(OUT)/libflashsale.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lfcgi $(LIBS)
+
+$(OUT)/flashsale-worker: $(WORKER_OBJS) $(OUT)/libflashsale.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(OUT)/flashsale: $(CLI_OBJS) $(OUT)/libflashsale.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+# A unit test sees lib/ and everything of fcgi/ but its main().
+$(OUT)/tests/%: $(OBJ)/tests/unit/%.o $(filter-out %/main.o,$(FCGI_OBJS)) \
+		$(OUT)/libflashsale.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka -lfcgi $(LIBS)
+
+-include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
+
+clean:
+	@if [ -e build/stack/env ]; then $(MAKE) --no-print-directory down; fi
+	rm -rf build
+
+.PHONY: all clean
+.DELETE_ON_ERROR:

@@ -1,0 +1,158 @@
+/*
+ * A sale in Redis: the scripts of lua/ as functions.  Nobody else touches
+ * the keys.  All keys of a SKU share the hash tag {sku}, so every script
+ * runs on one node of a Redis Cluster:
+ *
+ *   fs:sales                  set     the SKUs that have a sale
+ *   fs:{sku}:sale             hash    the definition, remaining, state
+ *   fs:{sku}:buyers           hash    user -> units held
+ *   fs:{sku}:requests         hash    user + idempotency key -> order id
+ *   fs:{sku}:orders           hash    order id -> "state quantity user"
+ *   fs:{sku}:orders:previous  hash    the same of the sale before, for a day
+ *   fs:{sku}:outbox           stream  messages SQS has not acknowledged
+ */
+#ifndef FLASHSALE_SALE_H
+#define FLASHSALE_SALE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "err.h"
+#include "message.h"
+#include "redis.h"
+
+#define ENTRY_ID_SIZE 44 /* a stream entry's id, "ms-seq", and NUL */
+
+/* --- Buying --- */
+
+enum reserve_outcome {
+	RESERVE_OK,	  /* the order is in Redis, and in the outbox */
+	RESERVE_REPLAYED, /* this Idempotency-Key already has its order */
+	RESERVE_SOLD_OUT, /* fewer units left than asked for */
+	RESERVE_LIMIT_REACHED,
+	RESERVE_NOT_OPEN,
+	RESERVE_CLOSED,
+	RESERVE_PAUSED,
+	RESERVE_NO_SALE,
+	RESERVE_KEY_REUSED,  /* same key, but another quantity */
+	RESERVE_UNAVAILABLE, /* Redis not reached: nothing happened */
+	RESERVE_UNKNOWN,     /* no answer: it may have happened */
+};
+
+struct reservation {
+	enum reserve_outcome outcome;
+	struct order order; /* complete when OK; id and quantity if REPLAYED */
+	char state[16];	    /* of a REPLAYED order: "reserved", "queued"... */
+	int64_t remaining;  /* after it; also with SOLD_OUT */
+	int64_t limit;	    /* with LIMIT_REACHED */
+	int64_t opens_at;   /* with NOT_OPEN: ms since 1970 */
+	char entry_id[ENTRY_ID_SIZE]; /* of the outbox, when OK */
+};
+
+typedef void sale_reserve_fn(const struct reservation *, void *arg);
+
+/*
+ * Take wanted->quantity units of wanted->sku for wanted->user_id under
+ * wanted->id and, unless "", wanted->request_key.  One round trip.
+ */
+void sale_reserve(struct redis *, const struct order *wanted,
+    sale_reserve_fn *, void *arg);
+
+/* --- The outbox --- */
+
+struct outbox_entry {
+	char id[ENTRY_ID_SIZE];
+	struct message message;
+};
+
+typedef void sale_done_fn(enum err, void *arg);
+
+/*
+ * SQS has these messages of one SKU: their orders become "queued" (unless
+ * they are further already) and the entries leave the outbox.
+ * fn may be NULL.
+ */
+void sale_mark_queued(struct redis *, const char *sku,
+    const struct outbox_entry *const *, size_t n, sale_done_fn *, void *arg);
+
+/* Oldest entries first, not younger than min_age_ms, at most max (<= 100).
+ * A damaged entry is logged and left out. */
+typedef void sale_outbox_fn(enum err, const struct outbox_entry *, size_t n,
+    void *arg);
+void sale_read_outbox(struct redis *, const char *sku, unsigned min_age_ms,
+    unsigned max, sale_outbox_fn *, void *arg);
+
+/* --- After MySQL --- */
+
+struct settlement {
+	char order_id[UUID_TEXT_SIZE];
+	const char *state; /* "confirmed" or "rejected" */
+};
+
+/* Tell the buyers' status page what MySQL decided (orders of one SKU, at
+ * most 500).  Unknown orders are passed over.  fn may be NULL. */
+void sale_settle(struct redis *, const char *sku, const struct settlement *,
+    size_t n, sale_done_fn *, void *arg);
+
+/* --- Looking --- */
+
+enum sale_state { SALE_OPEN, SALE_PAUSED, SALE_CLOSED };
+
+struct sale_view {
+	struct sale sale;
+	int64_t remaining;
+	enum sale_state state; /* what the operator set */
+	int64_t outbox;	       /* entries waiting */
+};
+
+/* What a buyer sees at that moment: "on_sale", "sold_out", "not_open",
+ * "closed" or "paused". */
+const char *sale_status(const struct sale_view *, int64_t now_ms);
+
+/* ERR_NOT_FOUND: no such sale. */
+typedef void sale_view_fn(enum err, const struct sale_view *, void *arg);
+void sale_look(struct redis *, const char *sku, sale_view_fn *, void *arg);
+
+/* The SKUs that have a sale, sorted. */
+typedef void sale_list_fn(enum err, const char *const *skus, size_t n,
+    void *arg);
+void sale_list(struct redis *, sale_list_fn *, void *arg);
+
+struct order_view {
+	char state[16]; /* reserved, queued, confirmed, rejected... */
+	int64_t quantity;
+	char user_id[USER_MAX + 1];
+};
+typedef void sale_order_fn(enum err, const struct order_view *, void *arg);
+void sale_find_order(struct redis *, const char *sku, const char *order_id,
+    sale_order_fn *, void *arg);
+
+/* --- Operating --- */
+
+/* A new definition; what is not given is kept from the sale before, or takes
+ * its default (name = SKU, limit 1, opens now, never closes, price 0 USD). */
+struct sale_change {
+	const char *sku;
+	int64_t stock; /* 0..UNITS_MAX */
+	const char *name;     /* NULL = not given, and so on */
+	const char *currency; /* NULL = not given */
+	int64_t limit, opens_at, closes_at, price_minor; /* -1 = not given */
+};
+
+/*
+ * Start a new sale (new sale id) of the SKU; its definition goes to the
+ * outbox as a message.  The orders of the sale before go their way to MySQL
+ * all the same.  only_if_new: ERR_REFUSED when the SKU has a sale already.
+ * entry is the outbox entry, for who wants to send it at once.
+ */
+typedef void sale_opened_fn(enum err, const struct sale_view *,
+    const struct outbox_entry *, void *arg);
+void sale_open(struct redis *, const struct sale_change *, bool only_if_new,
+    sale_opened_fn *, void *arg);
+
+/* ERR_NOT_FOUND: no such sale. */
+void sale_set_state(struct redis *, const char *sku, enum sale_state,
+    sale_done_fn *, void *arg);
+
+#endif
