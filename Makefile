@@ -8,7 +8,6 @@
 # into build/san instead; WEB=nginx|lighttpd PORT= SQS_SERVER= for the stack.
 
 PREFIX ?= /usr/local
-SAN ?=
 OUT := $(if $(SAN),build/san,build)
 OBJ := $(OUT)/obj
 
@@ -16,19 +15,22 @@ CC ?= cc
 CFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wwrite-strings -Wformat=2 -Wvla -Werror
-HARDENING := $(if $(SAN),-fsanitize=address,undefined \
-	-fno-sanitize-recover=all -fno-omit-frame-pointer, \
-	-D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE)
+ifdef SAN
+HARDENING := -fsanitize=address,undefined -fno-sanitize-recover=all \
+	-fno-omit-frame-pointer
+LINKING := -fsanitize=address,undefined
+else
+HARDENING := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+LINKING := -pie -Wl,-z,relro,-z,now
+endif
 # MariaDB's or MySQL's client library, whichever the system has.
 MYSQL_CONFIG = $(firstword $(shell command -v mariadb_config mysql_config))
 MYSQL_CFLAGS = $(shell $(MYSQL_CONFIG) --include)
 MYSQL_LIBS = $(shell $(MYSQL_CONFIG) --libs)
 ALL_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -Ilib \
 	$(WARNINGS) $(HARDENING) $(MYSQL_CFLAGS) $(CFLAGS)
-ALL_LDFLAGS = $(if $(SAN),-fsanitize=address$(,)undefined,-pie -Wl,-z,relro,-z,now) \
-	$(LDFLAGS)
+ALL_LDFLAGS = $(LINKING) $(LDFLAGS)
 LIBS = -lhiredis -lcurl -lcrypto -ljansson -lev -lm $(MYSQL_LIBS)
-, := ,
 
 LIB_OBJS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard lib/*.c))
 FCGI_OBJS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard fcgi/*.c))

@@ -1,0 +1,630 @@
+/*
+ * The table of settings and everything that reads it.  A new setting is one
+ * line here and one field in config.h.
+ */
+#include "config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "version.h"
+
+#define FILE_MAX (64 * 1024) /* bytes of a settings file */
+#define VALUE_MAX 4096	     /* bytes of one value */
+
+enum kind { TEXT, NUMBER, LEVEL, TARGET };
+
+/* Secrets have no flag: every user of a machine can read ps(1). */
+enum { PUBLIC = 0, SECRET = 1 };
+
+struct setting {
+	const char *name;
+	enum kind kind;
+	size_t offset; /* of the field in struct config */
+	const char *fallback;
+	unsigned min, max; /* of a NUMBER */
+	unsigned programs;
+	int secrecy;
+	char letter; /* short flag, or 0 */
+	const char *help;
+};
+
+#define FIELD(name) offsetof(struct config, name)
+
+/* clang-format off */
+static const struct setting settings[] = {
+	{"LOG_LEVEL", LEVEL, FIELD(log_level), "info", 0, 0, FOR_ALL, PUBLIC, 0,
+	    "error, warn, info or debug"},
+	{"LOG_TARGET", TARGET, FIELD(log_syslog), "stderr", 0, 0, FOR_ALL, PUBLIC, 0,
+	    "stderr or syslog"},
+	{"REDIS_URL", TEXT, FIELD(redis_url), "redis://127.0.0.1:6379", 0, 0, FOR_ALL, SECRET, 0,
+	    "redis://[[user]:password@]host[:port][/db] or unix:///path[?db=N]"},
+	{"REDIS_TIMEOUT_MS", NUMBER, FIELD(redis_timeout_ms), "1000", 10, 60000, FOR_ALL, PUBLIC, 0,
+	    "time limit of connecting and of every command"},
+	{"MYSQL_URL", TEXT, FIELD(mysql_url), "", 0, 0, FOR_WORKER | FOR_CLI, SECRET, 0,
+	    "mysql://user[:password]@host[:port]/database, or ...@localhost/database?socket=/path"},
+	{"MYSQL_TIMEOUT_MS", NUMBER, FIELD(mysql_timeout_ms), "5000", 1000, 60000, FOR_WORKER | FOR_CLI, PUBLIC, 0,
+	    "time limit of connecting, reading and writing; keep it well below VISIBILITY_SECONDS"},
+	{"SQS_QUEUE_URL", TEXT, FIELD(sqs_queue_url), "", 0, 0, FOR_ALL, PUBLIC, 0,
+	    "the queue that carries orders from the responders to the worker"},
+	{"SQS_DLQ_URL", TEXT, FIELD(sqs_dlq_url), "", 0, 0, FOR_WORKER | FOR_CLI, PUBLIC, 0,
+	    "its dead-letter queue; shown by status"},
+	{"SQS_TIMEOUT_MS", NUMBER, FIELD(sqs_timeout_ms), "2000", 100, 60000, FOR_ALL, PUBLIC, 0,
+	    "time limit of one SQS call (a long poll may take its wait longer)"},
+	{"AWS_REGION", TEXT, FIELD(aws_region), "", 0, 0, FOR_ALL, PUBLIC, 0,
+	    "AWS region; by default the profile's, else the one in SQS_QUEUE_URL"},
+	{"AWS_DEFAULT_REGION", TEXT, FIELD(aws_default_region), "", 0, 0, FOR_ALL, PUBLIC, 0,
+	    "the same under its older name"},
+	{"AWS_ENDPOINT_URL_SQS", TEXT, FIELD(aws_endpoint_url_sqs), "", 0, 0, FOR_ALL, PUBLIC, 0,
+	    "where SQS answers, for VPC endpoints and local servers"},
+	{"AWS_ENDPOINT_URL", TEXT, FIELD(aws_endpoint_url), "", 0, 0, FOR_ALL, PUBLIC, 0,
+	    "the same for all AWS services"},
+	{"AWS_ENDPOINT_URL_STS", TEXT, FIELD(aws_endpoint_url_sts), "", 0, 0, FOR_ALL, PUBLIC, 0,
+	    "where STS answers (web identity)"},
+	{"AWS_CA_BUNDLE", TEXT, FIELD(aws_ca_bundle), "", 0, 0, FOR_ALL, PUBLIC, 0,
+	    "PEM file of the certificate authorities to trust instead of the system's"},
+	{"AWS_ACCESS_KEY_ID", TEXT, FIELD(aws_access_key_id), "", 0, 0, FOR_ALL, SECRET, 0,
+	    "access key; without one the profile, web identity, container and EC2 are asked in turn"},
+	{"AWS_SECRET_ACCESS_KEY", TEXT, FIELD(aws_secret_access_key), "", 0, 0, FOR_ALL, SECRET, 0,
+	    "its secret"},
+	{"AWS_SESSION_TOKEN", TEXT, FIELD(aws_session_token), "", 0, 0, FOR_ALL, SECRET, 0,
+	    "the session token of temporary keys"},
+	{"AWS_PROFILE", TEXT, FIELD(aws_profile), "", 0, 0, FOR_ALL, PUBLIC, 0,
+	    "profile in the shared configuration files"},
+	{"AWS_SHARED_CREDENTIALS_FILE", TEXT, FIELD(aws_shared_credentials_file), "", 0, 0, FOR_ALL, PUBLIC, 0,
+	    "by default ~/.aws/credentials"},
+	{"AWS_CONFIG_FILE", TEXT, FIELD(aws_config_file), "", 0, 0, FOR_ALL, PUBLIC, 0,
+	    "by default ~/.aws/config"},
+	{"AWS_ROLE_ARN", TEXT, FIELD(aws_role_arn), "", 0, 0, FOR_ALL, PUBLIC, 0,
+	    "role of the web identity (EKS)"},
+	{"AWS_ROLE_SESSION_NAME", TEXT, FIELD(aws_role_session_name), "", 0, 0, FOR_ALL, PUBLIC, 0,
+	    "name of that session"},
+	{"AWS_WEB_IDENTITY_TOKEN_FILE", TEXT, FIELD(aws_web_identity_token_file), "", 0, 0, FOR_ALL, PUBLIC, 0,
+	    "file with the web identity's token (EKS)"},
+	{"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", TEXT, FIELD(aws_container_credentials_relative_uri), "", 0, 0, FOR_ALL, PUBLIC, 0,
+	    "where a container asks for keys (ECS)"},
+	{"AWS_CONTAINER_CREDENTIALS_FULL_URI", TEXT, FIELD(aws_container_credentials_full_uri), "", 0, 0, FOR_ALL, PUBLIC, 0,
+	    "the same as a full URL (EKS Pod Identity)"},
+	{"AWS_CONTAINER_AUTHORIZATION_TOKEN", TEXT, FIELD(aws_container_authorization_token), "", 0, 0, FOR_ALL, SECRET, 0,
+	    "Authorization header of that call"},
+	{"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", TEXT, FIELD(aws_container_authorization_token_file), "", 0, 0, FOR_ALL, PUBLIC, 0,
+	    "file with that header"},
+	{"AWS_EC2_METADATA_DISABLED", TEXT, FIELD(aws_ec2_metadata_disabled), "", 0, 0, FOR_ALL, PUBLIC, 0,
+	    "true: never ask EC2 instance metadata"},
+	{"AWS_EC2_METADATA_SERVICE_ENDPOINT", TEXT, FIELD(aws_ec2_metadata_service_endpoint), "", 0, 0, FOR_ALL, PUBLIC, 0,
+	    "by default http://169.254.169.254"},
+	{"DEFAULT_SKU", TEXT, FIELD(default_sku), "iphone_16", 0, 0, FOR_FCGI | FOR_CLI, PUBLIC, 0,
+	    "what /buy and /stock without a SKU mean"},
+	{"LISTEN", TEXT, FIELD(listen), "", 0, 0, FOR_FCGI, PUBLIC, 's',
+	    "socket path or HOST:PORT; by default the socket inherited as descriptor 0"},
+	{"RESPONDERS", NUMBER, FIELD(responders), "0", 0, 256, FOR_FCGI, PUBLIC, 'n',
+	    "responder processes; 0 = as many as cores"},
+	{"ADMIN_TOKEN", TEXT, FIELD(admin_token), "", 0, 0, FOR_FCGI, SECRET, 0,
+	    "bearer token of /reset and /reset-stock, 16 characters or more; unset = admin is off"},
+	{"SEND_CONCURRENCY", NUMBER, FIELD(send_concurrency), "8", 1, 64, FOR_FCGI, PUBLIC, 0,
+	    "SQS sends in flight per responder"},
+	{"SEND_DEADLINE_MS", NUMBER, FIELD(send_deadline_ms), "3000", 100, 60000, FOR_FCGI, PUBLIC, 0,
+	    "a buyer waits no longer for SQS; then the answer is 202 \"reserved\""},
+	{"MAX_CONNECTIONS", NUMBER, FIELD(max_connections), "4096", 16, 65536, FOR_FCGI, PUBLIC, 0,
+	    "FastCGI connections per responder; further ones wait in the backlog"},
+	{"DRAIN_SECONDS", NUMBER, FIELD(drain_seconds), "30", 1, 3600, FOR_FCGI | FOR_WORKER, PUBLIC, 0,
+	    "at most so long may a process take to finish its work when told to stop"},
+	{"CONSUMERS", NUMBER, FIELD(consumers), "2", 1, 64, FOR_WORKER, PUBLIC, 'n',
+	    "consumer processes"},
+	{"POLLS", NUMBER, FIELD(polls), "4", 1, 32, FOR_WORKER, PUBLIC, 0,
+	    "long polls in flight per busy consumer; an idle one has one"},
+	{"POLL_WAIT_SECONDS", NUMBER, FIELD(poll_wait_seconds), "10", 0, 20, FOR_WORKER, PUBLIC, 0,
+	    "a long poll's wait; stopping the worker takes up to that long"},
+	{"VISIBILITY_SECONDS", NUMBER, FIELD(visibility_seconds), "30", 10, 43200, FOR_WORKER, PUBLIC, 0,
+	    "so long a received message is hidden from the other consumers"},
+	{"HAUL_MAX", NUMBER, FIELD(haul_max), "500", 1, 500, FOR_WORKER, PUBLIC, 0,
+	    "messages per MySQL transaction"},
+	{"OUTBOX_AGE_MS", NUMBER, FIELD(outbox_age_ms), "5000", 100, 600000, FOR_WORKER, PUBLIC, 0,
+	    "what stays longer in the outbox is sent again; keep it above SEND_DEADLINE_MS"},
+	{"BASE_URL", TEXT, FIELD(base_url), "http://127.0.0.1:8080", 0, 0, FOR_CLI, PUBLIC, 0,
+	    "the web server that attack turns to"},
+};
+/* clang-format on */
+#define N_SETTINGS (sizeof(settings) / sizeof(settings[0]))
+
+enum {
+	OPT_HELP = 1000,
+	OPT_VERSION,
+	OPT_CHECK,
+	OPT_SETTINGS,
+	OPT_CONFIG,
+	OPT_SETTING
+};
+
+/* What the command line said, kept for reloads. */
+static struct {
+	const struct config_about *about;
+	const char *file;
+	const char *flags[N_SETTINGS];
+} given;
+
+/* Two generations of file text: the values of the running configuration
+ * point into one while a reload fills the other. */
+static char file_texts[2][FILE_MAX + 1];
+static int file_generation;
+
+/* --- One value --- */
+
+static bool
+parse_number(const struct setting *s, const char *value, unsigned *out)
+{
+	unsigned long n;
+	char *end;
+
+	if (!isdigit((unsigned char)value[0]))
+		return false;
+	errno = 0;
+	n = strtoul(value, &end, 10);
+	if (errno != 0 || *end != '\0' || n < s->min || n > s->max)
+		return false;
+	*out = (unsigned)n;
+	return true;
+}
+
+static bool
+parse_level(const char *value, enum log_level *out)
+{
+	static const char *const names[] = {"error", "warn", "info", "debug"};
+
+	for (size_t i = 0; i < 4; i++)
+		if (strcmp(value, names[i]) == 0) {
+			*out = (enum log_level)i;
+			return true;
+		}
+	return false;
+}
+
+static bool
+text_is_clean(const char *value)
+{
+	for (const char *p = value; *p != '\0'; p++)
+		if ((unsigned char)*p < 0x20 || p - value >= VALUE_MAX)
+			return false;
+	return true;
+}
+
+static bool
+store_value(struct config *config, const struct setting *s, const char *value)
+{
+	void *field = (char *)config + s->offset;
+
+	switch (s->kind) {
+	case TEXT:
+		*(const char **)field = value;
+		return text_is_clean(value);
+	case NUMBER:
+		return parse_number(s, value, field);
+	case LEVEL:
+		return parse_level(value, field);
+	case TARGET:
+		*(bool *)field = strcmp(value, "syslog") == 0;
+		return *(bool *)field || strcmp(value, "stderr") == 0;
+	}
+	return false;
+}
+
+static void
+explain_bad_value(const struct setting *s, const char *value,
+    const char *source, char *why, size_t size)
+{
+	const char *shown = s->secrecy == SECRET ? "(not shown)" : value;
+
+	if (s->kind == NUMBER)
+		snprintf(why, size,
+		    "%s=%.60s (from %s): must be a whole number from %u to %u",
+		    s->name, shown, source, s->min, s->max);
+	else if (s->kind == TEXT)
+		snprintf(why, size,
+		    "%s=%.60s (from %s): must be printable text of at most "
+		    "%d bytes",
+		    s->name, shown, source, VALUE_MAX);
+	else
+		snprintf(why, size, "%s=%.60s (from %s): must be %s", s->name,
+		    shown, source, s->help);
+}
+
+/* --- The file of NAME=value lines --- */
+
+static const struct setting *
+find_setting(const char *name, size_t len)
+{
+	for (size_t i = 0; i < N_SETTINGS; i++)
+		if (strlen(settings[i].name) == len &&
+		    memcmp(settings[i].name, name, len) == 0)
+			return &settings[i];
+	return NULL;
+}
+
+static enum err
+read_file(const char *path, char *text, char *why, size_t size)
+{
+	FILE *file = fopen(path, "re");
+	size_t n;
+
+	if (file == NULL) {
+		snprintf(why, size, "%s: %s", path, strerror(errno));
+		return ERR_BAD_INPUT;
+	}
+	n = fread(text, 1, FILE_MAX + 1, file);
+	fclose(file);
+	if (n > FILE_MAX) {
+		snprintf(why, size, "%s: larger than %d bytes", path, FILE_MAX);
+		return ERR_BAD_INPUT;
+	}
+	text[n] = '\0';
+	return ERR_OK;
+}
+
+/* Cut blanks at both ends and one pair of quotes, in place. */
+static char *
+trim_value(char *value)
+{
+	size_t n;
+
+	value += strspn(value, " \t");
+	n = strlen(value);
+	while (n > 0 && strchr(" \t\r", value[n - 1]) != NULL)
+		n--;
+	value[n] = '\0';
+	if (n >= 2 && (value[0] == '"' || value[0] == '\'') &&
+	    value[n - 1] == value[0]) {
+		value[n - 1] = '\0';
+		value++;
+	}
+	return value;
+}
+
+/*
+ * One line: "NAME=value", "export NAME=value", a comment or nothing.  Names
+ * that are not ours are passed over: the file may serve other programs too.
+ */
+static enum err
+parse_line(char *line, unsigned number, const char *values[N_SETTINGS],
+    char *why, size_t size)
+{
+	const struct setting *s;
+	char *equals;
+
+	line += strspn(line, " \t\r");
+	if (*line == '\0' || *line == '#' || *line == ';')
+		return ERR_OK;
+	if (strncmp(line, "export ", 7) == 0)
+		line += 7 + strspn(line + 7, " ");
+	equals = strchr(line, '=');
+	if (equals == NULL || equals == line) {
+		snprintf(
+		    why, size, "%s:%u: must be NAME=value", given.file, number);
+		return ERR_BAD_INPUT;
+	}
+	s = find_setting(line, (size_t)(equals - line));
+	if (s != NULL)
+		values[s - settings] = trim_value(equals + 1);
+	return ERR_OK;
+}
+
+static enum err
+parse_file(char *text, const char *values[N_SETTINGS], char *why, size_t size)
+{
+	unsigned number = 0;
+	char *line, *rest = text;
+
+	while ((line = strsep(&rest, "\n")) != NULL) {
+		enum err err = parse_line(line, ++number, values, why, size);
+
+		if (err != ERR_OK)
+			return err;
+	}
+	return ERR_OK;
+}
+
+/* --- All sources --- */
+
+static const char *
+choose_value(
+    const struct setting *s, const char *from_file, const char **source)
+{
+	const char *value = given.flags[s - settings];
+
+	*source = "the command line";
+	if (value != NULL)
+		return value;
+	*source = "the environment";
+	value = getenv(s->name);
+	if (value != NULL && value[0] != '\0')
+		return value;
+	*source = given.file;
+	if (from_file != NULL && from_file[0] != '\0')
+		return from_file;
+	*source = "the default";
+	return s->fallback;
+}
+
+/* Rules that no single row can state. */
+static enum err
+check_whole(const struct config *config, char *why, size_t size)
+{
+	size_t token = strlen(config->admin_token);
+
+	if (token > 0 && token < 16) {
+		snprintf(why, size,
+		    "ADMIN_TOKEN: must have 16 characters or more (make one "
+		    "with: openssl rand -hex 24)");
+		return ERR_BAD_INPUT;
+	}
+	if (config->mysql_timeout_ms * 2 >= config->visibility_seconds * 1000) {
+		snprintf(why, size,
+		    "MYSQL_TIMEOUT_MS=%u: must be less than half of "
+		    "VISIBILITY_SECONDS=%u, or messages come back while they "
+		    "are still being written",
+		    config->mysql_timeout_ms, config->visibility_seconds);
+		return ERR_BAD_INPUT;
+	}
+	return ERR_OK;
+}
+
+static enum err
+load_all(struct config *config, char *text, char *why, size_t size)
+{
+	const char *from_file[N_SETTINGS] = {NULL};
+	enum err err = ERR_OK;
+
+	if (given.file[0] != '\0') {
+		err = read_file(given.file, text, why, size);
+		if (err == ERR_OK)
+			err = parse_file(text, from_file, why, size);
+	}
+	for (size_t i = 0; i < N_SETTINGS && err == ERR_OK; i++) {
+		const char *source;
+		const char *value =
+		    choose_value(&settings[i], from_file[i], &source);
+
+		if (!(settings[i].programs & given.about->which))
+			value = settings[i].fallback;
+		if (!store_value(config, &settings[i], value)) {
+			explain_bad_value(
+			    &settings[i], value, source, why, size);
+			err = ERR_BAD_INPUT;
+		}
+	}
+	return err == ERR_OK ? check_whole(config, why, size) : err;
+}
+
+enum err
+config_reload(struct config *config, char *why, size_t size)
+{
+	struct config fresh;
+	enum err err;
+
+	err = load_all(&fresh, file_texts[!file_generation], why, size);
+	if (err != ERR_OK)
+		return err;
+	file_generation = !file_generation;
+	*config = fresh;
+	return ERR_OK;
+}
+
+/* --- The command line --- */
+
+/* REDIS_TIMEOUT_MS -> redis-timeout-ms */
+static void
+flag_name(const struct setting *s, char *out, size_t size)
+{
+	size_t i;
+
+	for (i = 0; s->name[i] != '\0' && i + 1 < size; i++)
+		out[i] = s->name[i] == '_'
+			     ? '-'
+			     : (char)tolower((unsigned char)s->name[i]);
+	out[i] = '\0';
+}
+
+static bool
+has_flag(const struct setting *s, enum config_program which)
+{
+	return s->secrecy == PUBLIC && (s->programs & which);
+}
+
+static void
+print_setting(const struct setting *s, enum config_program which)
+{
+	char flag[64], shown[80] = "(environment or file only)";
+
+	if (has_flag(s, which)) {
+		flag_name(s, flag, sizeof(flag));
+		if (s->letter != 0)
+			snprintf(shown, sizeof(shown), "-%c, --%s=VALUE",
+			    s->letter, flag);
+		else
+			snprintf(shown, sizeof(shown), "--%s=VALUE", flag);
+	}
+	printf("  %s  %s\n      %s", s->name, shown, s->help);
+	if (s->kind == NUMBER)
+		printf(" (%u..%u)", s->min, s->max);
+	if (s->fallback[0] != '\0')
+		printf(" [%s]", s->fallback);
+	printf("\n");
+}
+
+static void
+print_help(const struct config_about *about)
+{
+	printf("Usage: %s %s\n\n%s\n\n", about->program, about->synopsis,
+	    about->purpose);
+	if (about->extra != NULL)
+		printf("%s\n", about->extra);
+	printf(
+	    "Options:\n"
+	    "  --config=FILE  read NAME=value lines (also FLASHSALE_CONFIG)\n"
+	    "  --check        check the settings and exit\n"
+	    "  --settings     print the settings as a Markdown table\n"
+	    "  --version      print the version and exit\n"
+	    "  --help         print this and exit\n\n"
+	    "Settings, from a flag, else the environment, else the file:\n");
+	for (size_t i = 0; i < N_SETTINGS; i++)
+		if (settings[i].programs & about->which)
+			print_setting(&settings[i], about->which);
+}
+
+static void
+print_markdown(void)
+{
+	printf("| setting | default | range | used by | meaning |\n"
+	       "| --- | --- | --- | --- | --- |\n");
+	for (size_t i = 0; i < N_SETTINGS; i++) {
+		const struct setting *s = &settings[i];
+
+		printf("| `%s` | %s%s%s | ", s->name, s->fallback[0] ? "`" : "",
+		    s->fallback, s->fallback[0] ? "`" : "");
+		if (s->kind == NUMBER)
+			printf("%u-%u", s->min, s->max);
+		printf(" |%s%s%s | %s%s |\n",
+		    s->programs & FOR_FCGI ? " fcgi" : "",
+		    s->programs & FOR_WORKER ? " worker" : "",
+		    s->programs & FOR_CLI ? " cli" : "", s->help,
+		    s->secrecy == SECRET ? " (secret: no flag)" : "");
+	}
+}
+
+static void NORETURN
+usage_error(const char *program)
+{
+	fprintf(stderr, "Try: %s --help\n", program);
+	exit(EXIT_USAGE);
+}
+
+/* Fill getopt's tables from ours: long ones, then the letters. */
+static void
+make_options(struct option *options, char names[][64], char *letters,
+    enum config_program which)
+{
+	static const struct option fixed[] = {
+	    {"help", no_argument, NULL, OPT_HELP},
+	    {"version", no_argument, NULL, OPT_VERSION},
+	    {"check", no_argument, NULL, OPT_CHECK},
+	    {"settings", no_argument, NULL, OPT_SETTINGS},
+	    {"config", required_argument, NULL, OPT_CONFIG},
+	};
+	size_t n = sizeof(fixed) / sizeof(fixed[0]);
+
+	memcpy(options, fixed, sizeof(fixed));
+	*letters++ = '+'; /* stop at the first argument that is no option */
+	*letters++ = 'h';
+	for (size_t i = 0; i < N_SETTINGS; i++) {
+		if (!has_flag(&settings[i], which))
+			continue;
+		flag_name(&settings[i], names[i], sizeof(names[i]));
+		options[n++] = (struct option){
+		    names[i], required_argument, NULL, OPT_SETTING + (int)i};
+		if (settings[i].letter != 0) {
+			*letters++ = settings[i].letter;
+			*letters++ = ':';
+		}
+	}
+	options[n] = (struct option){NULL, 0, NULL, 0};
+	*letters = '\0';
+}
+
+static void
+take_letter(int letter, const char *value, enum config_program which)
+{
+	for (size_t i = 0; i < N_SETTINGS; i++)
+		if (settings[i].letter == letter &&
+		    has_flag(&settings[i], which))
+			given.flags[i] = value;
+}
+
+/* Returns true when the command line asked only for a check. */
+static bool
+parse_command_line(int argc, char **argv)
+{
+	struct option options[N_SETTINGS + 6];
+	char names[N_SETTINGS][64], letters[2 * N_SETTINGS + 3];
+	bool check_only = false;
+	int c;
+
+	make_options(options, names, letters, given.about->which);
+	while ((c = getopt_long(argc, argv, letters, options, NULL)) != -1) {
+		if (c == OPT_HELP || c == 'h') {
+			print_help(given.about);
+			exit(EXIT_FINE);
+		} else if (c == OPT_VERSION) {
+			printf(
+			    "%s %s\n", given.about->program, FLASHSALE_VERSION);
+			exit(EXIT_FINE);
+		} else if (c == OPT_SETTINGS) {
+			print_markdown();
+			exit(EXIT_FINE);
+		} else if (c == OPT_CHECK)
+			check_only = true;
+		else if (c == OPT_CONFIG)
+			given.file = optarg;
+		else if (c >= OPT_SETTING)
+			given.flags[c - OPT_SETTING] = optarg;
+		else if (c == '?')
+			usage_error(given.about->program);
+		else
+			take_letter(c, optarg, given.about->which);
+	}
+	return check_only;
+}
+
+int
+config_load(struct config *config, const struct config_about *about, int argc,
+    char **argv)
+{
+	char why[512];
+	bool check_only;
+
+	given.about = about;
+	given.file = getenv("FLASHSALE_CONFIG");
+	if (given.file == NULL)
+		given.file = "";
+	check_only = parse_command_line(argc, argv);
+	if (load_all(config, file_texts[file_generation], why, sizeof(why)) !=
+	    ERR_OK) {
+		fprintf(stderr, "%s: %s\n", about->program, why);
+		exit(EXIT_CONFIG);
+	}
+	if (check_only) {
+		printf("%s: the settings are good\n", about->program);
+		exit(EXIT_FINE);
+	}
+	return optind;
+}
+
+void
+config_log(const struct config *config, const struct config_about *about)
+{
+	char line[900] = "";
+	size_t n = 0;
+
+	for (size_t i = 0; i < N_SETTINGS; i++) {
+		const struct setting *s = &settings[i];
+		const void *field = (const char *)config + s->offset;
+		int wrote = 0;
+
+		if (!(s->programs & about->which) || n + 1 >= sizeof(line))
+			continue;
+		if (s->kind == NUMBER)
+			wrote = snprintf(line + n, sizeof(line) - n, " %s=%u",
+			    s->name, *(const unsigned *)field);
+		else if (s->kind == TEXT && **(const char *const *)field)
+			wrote = snprintf(line + n, sizeof(line) - n, " %s=%s",
+			    s->name,
+			    s->secrecy == SECRET ? "(set)"
+						 : *(const char *const *)field);
+		if (wrote > 0)
+			n += (size_t)wrote;
+	}
+	log_info("%s %s starts:%s", about->program, FLASHSALE_VERSION, line);
+}

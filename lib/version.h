@@ -1,0 +1,6 @@
+#ifndef FLASHSALE_VERSION_H
+#define FLASHSALE_VERSION_H
+
+#define FLASHSALE_VERSION "1.0.0"
+
+#endif
