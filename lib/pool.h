@@ -1,0 +1,44 @@
+/*
+ * A prefork master: starts children, replaces those that die (slower when
+ * they die young), reloads on SIGHUP child by child, drains on SIGTERM or
+ * SIGINT, and kills at a deadline or at the second signal.  Knows nothing of
+ * what the children do.
+ */
+#ifndef FLASHSALE_POOL_H
+#define FLASHSALE_POOL_H
+
+#include <stdbool.h>
+
+#include <ev.h>
+
+#include "err.h"
+
+#define POOL_MAX 257 /* children */
+
+struct pool_options {
+	const char *name; /* of a child, for the log: "responder" */
+	unsigned children;
+	unsigned drain_seconds;
+	/*
+	 * The child's life; it runs in the new process, with the signals of
+	 * the master blocked, and ends by returning.  SIGTERM asks it to
+	 * finish its work and return; pool_watch_parent() and ev_signal tell
+	 * it.  A return value other than 0 is logged as a failure.
+	 */
+	int (*child)(unsigned slot, void *arg);
+	/* On SIGHUP, in the master, before the children are replaced. False:
+	 * keep the old ones (the function has logged why). NULL is fine. */
+	bool (*reload)(void *arg);
+	void *arg;
+};
+
+/* Returns the exit code of the program: 0 after an orderly stop. */
+int pool_run(const struct pool_options *);
+
+/*
+ * In a child: asks(arg) is called on the loop when the child should finish
+ * its work and leave: SIGTERM or the master's death.  Once.
+ */
+void pool_watch_parent(struct ev_loop *, void (*asks)(void *arg), void *arg);
+
+#endif
