@@ -1,0 +1,77 @@
+/*
+ * The books: what is kept in MySQL, and the one transaction that writes it.
+ * Knows the tables of sql/; knows neither SQS nor Redis.
+ *
+ * The transaction locks the sales concerned, so transactions of one sale
+ * pass one after the other, and an order that has its row already is seen
+ * and not counted twice.  However often and in whatever order messages
+ * arrive, the books come out the same.
+ */
+#ifndef FLASHSALE_LEDGER_H
+#define FLASHSALE_LEDGER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "db.h"
+#include "err.h"
+#include "message.h"
+
+#define PARKED_ID_MAX 100     /* bytes of a message id that are kept */
+#define PARKED_REASON_MAX 255 /* bytes of a reason that are kept */
+#define PARKED_BODY_MAX 65535 /* bytes of a body that are kept */
+
+enum ledger_verdict {
+	LEDGER_NONE, /* nothing is written: hand the message back */
+	LEDGER_CONFIRMED,
+	LEDGER_REJECTED, /* the sale has no units left for it */
+	LEDGER_NOTED,	 /* a sale's definition is on record */
+	LEDGER_PARKED,	 /* kept aside with its reason */
+};
+
+/* A message to be written, and what became of it. */
+struct ledger_entry {
+	const struct message *message; /* NULL: park it */
+	const char *message_id;	       /* for parking */
+	const char *body;
+	size_t body_len;
+	char reason[PARKED_REASON_MAX + 1]; /* why it is parked */
+
+	enum ledger_verdict verdict;
+	bool duplicate; /* it had its row already, with this verdict */
+};
+
+/*
+ * Write n entries.  Whatever the data's fault turns out to be is parked by
+ * itself and does not hold up the others.  ERR_OK: every entry has its
+ * verdict.  Otherwise the store is out of order and db_error() says how;
+ * entries that have a verdict nevertheless are committed, the others are not
+ * or (ERR_TIMEOUT) perhaps: writing them again is harmless.
+ */
+enum err ledger_persist(
+    struct db *, struct ledger_entry *, size_t n) MUST_CHECK;
+
+/* Would ledger_persist work?  Connects, writes to every table, undoes it. */
+enum err ledger_probe(struct db *) MUST_CHECK;
+
+/* The books of one sale. */
+struct ledger_book {
+	char sale_id[UUID_TEXT_SIZE];
+	char sku[SKU_MAX + 1];
+	char name[NAME_MAX_BYTES + 1];
+	int64_t revision;
+	int64_t total; /* units */
+	int64_t sold; /* units; equals confirmed_units or the books are wrong */
+	int64_t confirmed_orders, confirmed_units;
+	int64_t rejected_orders, rejected_units;
+};
+
+/* ERR_NOT_FOUND: neither the sale nor an order of it has arrived yet. */
+enum err ledger_read_book(
+    struct db *, const char *sale_id, struct ledger_book *) MUST_CHECK;
+
+/* Messages set aside, of all sales. */
+enum err ledger_count_parked(struct db *, int64_t *) MUST_CHECK;
+
+#endif
