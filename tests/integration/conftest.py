@@ -1,0 +1,96 @@
+"""Stacks and sales for the tests.
+
+A test that takes the fixture "stack" runs once for every stack its module
+names by `pytestmark = pytest.mark.stacks(...)`, by default on nginx and on
+lighttpd.  A stack is started when its first test comes and stopped after its
+last one; under xdist all tests of one stack stay in one process (run with
+--dist loadgroup).  Tests share a stack, so each makes SKUs of its own, and
+those that stop parts of the stack keep to stacks that nobody else uses.
+"""
+
+import itertools
+import re
+import uuid
+
+import pytest
+
+from harness.stack import ROOT, Stack
+
+STACKS = {
+    "nginx": {"WEB": "nginx"},
+    "lighttpd": {"WEB": "lighttpd"},
+    "nginx-spawn-fcgi": {"WEB": "nginx", "FCGI_LAUNCH": "spawn-fcgi"},
+    "lighttpd-spawn-fcgi": {"WEB": "lighttpd", "FCGI_LAUNCH": "spawn-fcgi"},
+    # Their parts get stopped and killed.
+    "outages": {"WEB": "nginx"},
+    "processes": {"WEB": "nginx"},
+}
+EVERYDAY = ("nginx", "lighttpd")
+
+
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers", "stacks(name, ...): the stacks that these tests run on")
+
+
+def pytest_generate_tests(metafunc):
+    if "stack" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("stacks")
+        names = marker.args if marker else EVERYDAY
+        metafunc.parametrize("stack", [
+            pytest.param(name, marks=pytest.mark.xdist_group(name))
+            for name in names], indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def stack(request):
+    """A running Stack, see harness/stack.py."""
+    name = request.param
+    this = Stack(ROOT / "build/test" / name, **STACKS[name])
+    try:
+        yield this.up()
+    finally:
+        this.down()
+    # What the processes say when they leave: leaks, for instance.
+    assert not this.new_complaints()
+
+
+@pytest.fixture(autouse=True)
+def clean_logs(request):
+    """No test may make a process log an error, or a sanitizer report,
+    unless it takes the fixture expect_errors."""
+    yield
+    if "stack" in request.fixturenames:
+        stack = request.getfixturevalue("stack")
+        found = stack.new_complaints()
+        assert not found, "\n".join(found)
+
+
+@pytest.fixture
+def expect_errors(stack):
+    """expect_errors("regex", ...): such lines of level error are fine."""
+    yield lambda *texts: stack.expected_errors.extend(texts)
+    # Read them away before the next test is asked about them.
+    found = stack.new_complaints()
+    stack.expected_errors.clear()
+    assert not found, "\n".join(found)
+
+
+@pytest.fixture
+def new_sku(request):
+    """new_sku(): a SKU that no other test and no earlier run knows."""
+    name = re.sub(r"[^a-z0-9]+", "-", request.function.__name__)[5:35]
+    run = uuid.uuid4().hex[:8]
+    numbers = itertools.count(1)
+    return lambda: f"{name}.{run}.{next(numbers)}"
+
+
+@pytest.fixture
+def new_sale(stack, new_sku):
+    """new_sale(stock=10, limit=1, ...): opens a sale, returns its SKU."""
+    def make(stock=10, limit=1, **fields):
+        sku = new_sku()
+        reply = stack.web.reset(sku, stock, limit=limit, **fields)
+        assert reply.status == 200, reply
+        return sku
+    return make

@@ -1,0 +1,183 @@
+"""A whole engine on this machine, started by deploy/local/stack."""
+
+import contextlib
+import os
+import pathlib
+import shlex
+import signal
+import subprocess
+
+import redis
+
+from . import processes
+from .books import Books
+from .logs import SANITIZER, LogReader, complaints
+from .queue import Queue
+from .wait import eventually
+from .web import Web
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+PROGRAMS = ROOT / os.environ.get("PROGRAMS", "build/san")
+
+# Shorter times than in production, so that tests need not wait for them.
+SETTINGS = {
+    "DEFAULT_SKU": "the-default",
+    "REDIS_TIMEOUT_MS": "2000",
+    "SEND_DEADLINE_MS": "2000",
+    "OUTBOX_AGE_MS": "3000",
+    "POLL_WAIT_SECONDS": "1",
+    "VISIBILITY_SECONDS": "10",
+    "DRAIN_SECONDS": "20",
+}
+
+# A report must neither be cut short nor hidden; leaks count as bugs.
+SANITIZERS = {
+    "ASAN_OPTIONS": "detect_leaks=1:exitcode=99",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99",
+    "LSAN_OPTIONS": "exitcode=99",
+}
+
+
+def _read_env(path):
+    env = {}
+    for line in path.read_text().splitlines():
+        for word in shlex.split(line, comments=True):
+            name, equals, value = word.partition("=")
+            if equals:
+                env[name] = value
+    return env
+
+
+class Stack:
+    """All parts, by name: redis, mariadb, sqs, fcgi, worker, web."""
+
+    def __init__(self, directory, **variables):
+        self.directory = directory
+        self.server = variables["WEB"]
+        self.expected_errors = []
+        self._variables = variables
+        self._readers = [LogReader(directory / "log" / f"{name}.log")
+                         for name in ("fcgi", "worker")]
+
+    # --- Up and down ---
+
+    def _run(self, *arguments, **options):
+        return subprocess.run(
+            [ROOT / "deploy/local/stack", *arguments], cwd=ROOT, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300,
+            env={**os.environ, **SANITIZERS, **self._variables,
+                 "STACK_DIR": str(self.directory),
+                 "PROGRAMS": str(PROGRAMS),
+                 "FLASHSALE_EXTRA_ENV": str(self.directory) + ".env"},
+            **options)
+
+    def up(self):
+        self._run("down")
+        for old in (self.directory / "log").glob("*.log"):
+            old.unlink()
+        self.directory.parent.mkdir(parents=True, exist_ok=True)
+        pathlib.Path(str(self.directory) + ".env").write_text(
+            "".join(f"{k}={v}\n" for k, v in SETTINGS.items()))
+        done = self._run("up")
+        assert done.returncode == 0, done.stdout
+        self.env = _read_env(self.directory / "env")
+        host, _, port = self.env["BASE_URL"].rpartition("/")[2].partition(":")
+        self.web = Web(host, int(port), self.env["ADMIN_TOKEN"])
+        self.books = Books(self.env)
+        self.redis = redis.Redis.from_url(
+            self.env["REDIS_URL"], decode_responses=True)
+        self.queue, self.dlq = (
+            Queue(self.env["SQS_ENDPOINT"], self.env[name],
+                  self.env["AWS_REGION"])
+            for name in ("SQS_QUEUE_URL", "SQS_DLQ_URL"))
+        return self
+
+    def down(self):
+        done = self._run("down")
+        assert done.returncode == 0, done.stdout
+
+    def new_complaints(self):
+        """What a clean log would not have, since the last call."""
+        found = []
+        for reader in self._readers:
+            found += complaints(reader.new_lines(), self.expected_errors)
+        return found
+
+    # --- Processes ---
+
+    def pid(self, name):
+        name = self.server if name == "web" else name
+        path = pathlib.Path(self.env["PID_DIR"], f"{name}.pid")
+        return int(path.read_text())
+
+    def kill(self, name, number=signal.SIGKILL):
+        """Send a signal to a part's main process."""
+        processes.kill(self.pid(name), number)
+
+    def sv(self, command, name):
+        name = self.server if name == "web" else name
+        service = self.directory / "service" / name
+        done = subprocess.run(["sv", "-w", "60", command, service],
+                              stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True)
+        assert done.returncode == 0, done.stdout
+
+    @contextlib.contextmanager
+    def without(self, name):
+        """A part is stopped in an orderly way; afterwards it runs again."""
+        self.sv("down", name)
+        try:
+            yield
+        finally:
+            self.sv("up", name)
+
+    @contextlib.contextmanager
+    def frozen(self, name):
+        """A part answers nothing for a while, but is not gone."""
+        pid = self.pid(name)
+        family = [pid, *processes.children(pid)]
+        for each in family:
+            processes.kill(each, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for each in family:
+                processes.kill(each, signal.SIGCONT)
+
+    def wait_ready(self):
+        eventually(lambda: self.web.get("/readyz").status == 200, 60,
+                   "/readyz says 200")
+
+    # --- The programs ---
+
+    def program_env(self, **settings):
+        """Environment of a program that is to join this stack."""
+        return {"PATH": os.environ["PATH"], **SANITIZERS,
+                "FLASHSALE_CONFIG": str(self.directory / "flashsale.env"),
+                "BASE_URL": self.web.url, **settings}
+
+    def cli(self, *arguments, **settings):
+        """Run flashsale(1); its result has returncode, stdout, stderr."""
+        done = subprocess.run(
+            [PROGRAMS / "flashsale", *map(str, arguments)], text=True,
+            capture_output=True, timeout=180,
+            env=self.program_env(**settings))
+        assert not SANITIZER.search(done.stderr), done.stderr
+        return done
+
+    # --- Both ends of the path ---
+
+    def outbox(self, sku):
+        return self.redis.xlen(f"fs:{{{sku}}}:outbox")
+
+    def wait_settled(self, sku, orders, timeout=60):
+        """Exactly these orders of the SKU are confirmed in MySQL, and
+        nothing is on its way any more."""
+        orders = sorted(orders)
+        eventually(lambda: len(self.books.ids(sku)) >= len(orders), timeout,
+                   f"{len(orders)} orders of {sku} in MySQL")
+        eventually(lambda: self.outbox(sku) == 0, timeout,
+                   f"empty outbox of {sku}")
+        eventually(lambda: self.queue.depth() == 0, timeout, "empty queue")
+        assert self.books.ids(sku) == orders
+        assert self.dlq.depth() == 0
