@@ -1,0 +1,557 @@
+/*
+ * The Redis connection: hiredis' asynchronous API on libev, and around it
+ * what it leaves to its user: reconnecting, time limits, scripts that the
+ * server has forgotten.
+ */
+#include "redis.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include <hiredis/async.h>
+#include <hiredis/hiredis.h>
+
+/* The adapter's functions are static in a header; not all are used. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-function"
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+#include <hiredis/adapters/libev.h>
+#pragma GCC diagnostic pop
+
+#include "clock.h"
+#include "digest.h"
+#include "log.h"
+#include "redis_url.h"
+
+#define BACKOFF_MIN 0.05 /* seconds until the first new try */
+#define BACKOFF_MAX 2.0
+#define ARGUMENTS_MAX 2048 /* of one command */
+
+enum state { DOWN, CONNECTING, READY };
+
+/* A command on its way, in the order in which the answers will come. */
+struct request {
+	TAILQ_ENTRY(request) link;
+	struct redis *redis;
+	redis_fn *fn;
+	void *arg;
+	double deadline;
+	struct redis_script *script; /* NULL, or what EVALSHA named */
+	char *wire;   /* kept with a script, to send it as EVAL */
+	int wire_len; /* bytes */
+};
+TAILQ_HEAD(requests, request);
+
+struct redis {
+	struct ev_loop *loop;
+	struct redis_address address;
+	double timeout; /* seconds */
+	enum state state;
+	redisAsyncContext *context; /* NULL when DOWN */
+	bool was_ready;		    /* for one log line per outage */
+	bool complained;
+	double backoff;
+	ev_timer retry;	  /* while DOWN: time to connect */
+	ev_timer overdue; /* connecting or the oldest command takes too long */
+	struct requests waiting; /* for their answers */
+	struct requests refused; /* never sent: to be told so */
+	ev_timer tell_refused;
+};
+
+static void start_connecting(struct redis *);
+
+/* --- The end of a connection --- */
+
+static void
+go_down(struct redis *r, const char *why)
+{
+	if (!r->complained)
+		log_warn("redis: %s; trying again until it is back", why);
+	r->complained = true;
+	r->state = DOWN;
+	r->context = NULL;
+	ev_timer_stop(r->loop, &r->overdue);
+	/* Jitter, so that all responders do not come back in one moment. */
+	ev_timer_set(&r->retry, r->backoff * (0.5 + drand48()), 0.);
+	ev_timer_start(r->loop, &r->retry);
+	r->backoff =
+	    r->backoff * 2 > BACKOFF_MAX ? BACKOFF_MAX : r->backoff * 2;
+}
+
+/* Cut it ourselves: hiredis then fails whatever is pending. */
+static void
+drop(struct redis *r, const char *why)
+{
+	redisAsyncContext *context = r->context;
+
+	go_down(r, why);
+	if (context != NULL) {
+		context->data = NULL;
+		redisAsyncFree(context);
+	}
+}
+
+static void
+on_disconnect(const redisAsyncContext *context, int status)
+{
+	struct redis *r = context->data;
+
+	(void)status;
+	if (r != NULL)
+		go_down(r, context->err ? context->errstr : "hung up");
+}
+
+static void
+on_overdue(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct redis *r = timer->data;
+	struct request *oldest = TAILQ_FIRST(&r->waiting);
+	double left;
+
+	(void)events;
+	if (oldest == NULL && r->state == READY)
+		return;
+	left = oldest != NULL ? oldest->deadline - clock_seconds() : 0;
+	if (left > 0) {
+		ev_timer_set(timer, left, 0.);
+		ev_timer_start(loop, timer);
+		return;
+	}
+	drop(r, r->state == READY ? "no answer within the time limit"
+				  : "cannot connect within the time limit");
+}
+
+/* --- Requests --- */
+
+static void
+watch_deadline(struct redis *r)
+{
+	if (ev_is_active(&r->overdue))
+		return;
+	ev_timer_set(&r->overdue, r->timeout, 0.);
+	ev_timer_start(r->loop, &r->overdue);
+}
+
+static void
+finish(struct request *q, enum err err, const redisReply *reply)
+{
+	q->fn(err, (const struct redis_value *)reply, q->arg);
+	free(q->wire);
+	free(q);
+}
+
+static void
+on_tell_refused(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct redis *r = timer->data;
+	struct requests list = TAILQ_HEAD_INITIALIZER(list);
+	struct request *q;
+
+	(void)loop;
+	(void)events;
+	TAILQ_CONCAT(&list, &r->refused, link);
+	while ((q = TAILQ_FIRST(&list)) != NULL) {
+		TAILQ_REMOVE(&list, q, link);
+		finish(q, ERR_UNAVAILABLE, NULL);
+	}
+}
+
+/* Not sent. The caller learns it on the next turn of the loop. */
+static void
+refuse(struct redis *r, struct request *q)
+{
+	TAILQ_INSERT_TAIL(&r->refused, q, link);
+	if (!ev_is_active(&r->tell_refused)) {
+		ev_timer_set(&r->tell_refused, 0., 0.);
+		ev_timer_start(r->loop, &r->tell_refused);
+	}
+}
+
+static void on_reply(redisAsyncContext *, void *reply, void *request);
+
+static bool
+write_wire(struct redis *r, struct request *q, const char *wire, int len)
+{
+	if (redisAsyncFormattedCommand(
+		r->context, on_reply, q, wire, (size_t)len) != REDIS_OK)
+		return false;
+	q->deadline = clock_seconds() + r->timeout;
+	TAILQ_INSERT_TAIL(&r->waiting, q, link);
+	watch_deadline(r);
+	return true;
+}
+
+/*
+ * The server does not know the script (restart, SCRIPT FLUSH): send the same
+ * arguments as EVAL with its text, which teaches it the script as well.
+ */
+static bool
+resend_as_eval(struct redis *r, struct request *q)
+{
+	size_t source_len = (size_t)(q->script->source_end - q->script->source);
+	/* The words before the arguments: count, EVALSHA, digest. */
+	const char *count_end = strstr(q->wire, "\r\n") + 2;
+	const char *tail =
+	    count_end + strlen("$7\r\nEVALSHA\r\n$40\r\n") + 40 + 2;
+	size_t tail_len = (size_t)(q->wire + q->wire_len - tail);
+	size_t size = (size_t)q->wire_len + source_len + 64, n;
+	char *wire = malloc(size);
+	bool sent;
+
+	if (wire == NULL)
+		return false;
+	n = (size_t)snprintf(wire, size, "%.*s$4\r\nEVAL\r\n$%zu\r\n",
+	    (int)(count_end - q->wire), q->wire, source_len);
+	memcpy(wire + n, q->script->source, source_len);
+	memcpy(wire + n + source_len, "\r\n", 2);
+	memcpy(wire + n + source_len + 2, tail, tail_len);
+	q->script = NULL; /* once is enough */
+	sent = write_wire(r, q, wire, (int)(n + source_len + 2 + tail_len));
+	free(wire);
+	return sent;
+}
+
+static void
+on_reply(redisAsyncContext *context, void *data, void *request)
+{
+	struct request *q = request;
+	struct redis *r = q->redis;
+	redisReply *reply = data;
+
+	(void)context;
+	TAILQ_REMOVE(&r->waiting, q, link);
+	if (reply == NULL) {
+		finish(q, ERR_TIMEOUT, NULL);
+		return;
+	}
+	if (reply->type != REDIS_REPLY_ERROR) {
+		finish(q, ERR_OK, reply);
+		return;
+	}
+	if (q->script != NULL && strncmp(reply->str, "NOSCRIPT", 8) == 0) {
+		if (!resend_as_eval(r, q))
+			refuse(r, q);
+		return;
+	}
+	finish(q, ERR_REFUSED, reply);
+}
+
+static struct request *
+request_new(struct redis *r, redis_fn *fn, void *arg)
+{
+	struct request *q = calloc(1, sizeof(*q));
+
+	if (q == NULL)
+		abort(); /* 80 bytes: nothing can be answered any more */
+	q->redis = r;
+	q->fn = fn;
+	q->arg = arg;
+	return q;
+}
+
+static void
+submit(struct redis *r, struct request *q, const struct redis_argument *args,
+    size_t n, bool handshake)
+{
+	const char *data[ARGUMENTS_MAX];
+	size_t lens[ARGUMENTS_MAX];
+
+	if (n > ARGUMENTS_MAX || (r->state != READY && !handshake)) {
+		refuse(r, q);
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		data[i] = args[i].data;
+		lens[i] = args[i].len;
+	}
+	q->wire_len = (int)redisFormatCommandArgv(&q->wire, (int)n, data, lens);
+	if (q->wire_len < 0) {
+		q->wire = NULL;
+		refuse(r, q);
+	} else if (!write_wire(r, q, q->wire, q->wire_len))
+		refuse(r, q);
+	else if (q->script == NULL) {
+		free(q->wire);
+		q->wire = NULL;
+	}
+}
+
+void
+redis_command(struct redis *r, const struct redis_argument *args, size_t n,
+    redis_fn *fn, void *arg)
+{
+	submit(r, request_new(r, fn, arg), args, n, false);
+}
+
+static void
+call(struct redis *r, redis_fn *fn, void *arg, bool handshake, va_list words)
+{
+	struct redis_argument args[16];
+	const char *word;
+	size_t n = 0;
+
+	while (n < 16 && (word = va_arg(words, const char *)) != NULL)
+		args[n++] = (struct redis_argument){word, strlen(word)};
+	submit(r, request_new(r, fn, arg), args, n, handshake);
+}
+
+void
+redis_call(struct redis *r, redis_fn *fn, void *arg, ...)
+{
+	va_list words;
+
+	va_start(words, arg);
+	call(r, fn, arg, false, words);
+	va_end(words);
+}
+
+void
+redis_eval(struct redis *r, struct redis_script *script, size_t keys,
+    const struct redis_argument *keys_and_args, size_t n, redis_fn *fn,
+    void *arg)
+{
+	struct redis_argument args[ARGUMENTS_MAX];
+	struct request *q = request_new(r, fn, arg);
+	char count[24];
+
+	if (script->sha1[0] == '\0')
+		sha1_hex(script->source,
+		    (size_t)(script->source_end - script->source),
+		    script->sha1);
+	if (n + 3 > ARGUMENTS_MAX) {
+		refuse(r, q);
+		return;
+	}
+	args[0] = (struct redis_argument){"EVALSHA", 7};
+	args[1] = (struct redis_argument){script->sha1, 40};
+	args[2] = (struct redis_argument){
+	    count, (size_t)snprintf(count, sizeof(count), "%zu", keys)};
+	memcpy(args + 3, keys_and_args, n * sizeof(*args));
+	q->script = script;
+	submit(r, q, args, n + 3, false);
+}
+
+/* --- Connecting --- */
+
+static void
+on_greeted(enum err err, const struct redis_value *value, void *arg)
+{
+	struct redis *r = arg;
+	char why[160];
+
+	if (err == ERR_REFUSED && r->state == CONNECTING) {
+		snprintf(why, sizeof(why), "says: %.120s", redis_text(value));
+		drop(r, why);
+	}
+}
+
+static void
+on_ready(enum err err, const struct redis_value *value, void *arg)
+{
+	struct redis *r = arg;
+
+	if (err != ERR_OK) { /* loading its data, or no permission */
+		on_greeted(err, value, arg);
+		return;
+	}
+	r->state = READY;
+	r->backoff = BACKOFF_MIN;
+	if (r->complained)
+		log_info("redis: connected");
+	r->complained = false;
+}
+
+static void
+handshake(struct redis *r, redis_fn *fn, ...)
+{
+	va_list words;
+
+	va_start(words, fn);
+	call(r, fn, r, true, words);
+	va_end(words);
+}
+
+static void
+on_connect(const redisAsyncContext *context, int status)
+{
+	struct redis *r = context->data;
+	const struct redis_address *a;
+	char db[16];
+
+	if (r == NULL)
+		return;
+	if (status != REDIS_OK) {
+		go_down(r, context->errstr); /* hiredis frees the context */
+		return;
+	}
+	a = &r->address;
+	if (a->password[0] != '\0' && a->user[0] != '\0')
+		handshake(r, on_greeted, "AUTH", a->user, a->password, NULL);
+	else if (a->password[0] != '\0')
+		handshake(r, on_greeted, "AUTH", a->password, NULL);
+	if (a->db != 0) {
+		snprintf(db, sizeof(db), "%d", a->db);
+		handshake(r, on_greeted, "SELECT", db, NULL);
+	}
+	handshake(r, on_ready, "PING", NULL);
+}
+
+static void
+start_connecting(struct redis *r)
+{
+	const struct redis_address *a = &r->address;
+	redisAsyncContext *context = a->path[0] != '\0'
+					 ? redisAsyncConnectUnix(a->path)
+					 : redisAsyncConnect(a->host, a->port);
+
+	if (context == NULL || context->err) {
+		go_down(r, context == NULL ? "out of memory" : context->errstr);
+		if (context != NULL)
+			redisAsyncFree(context);
+		return;
+	}
+	r->state = CONNECTING;
+	r->context = context;
+	context->data = r;
+	redisLibevAttach(r->loop, context);
+	redisAsyncSetConnectCallback(context, on_connect);
+	redisAsyncSetDisconnectCallback(context, on_disconnect);
+	if (a->path[0] == '\0')
+		redisEnableKeepAlive(&context->c);
+	watch_deadline(r);
+}
+
+static void
+on_retry(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	(void)loop;
+	(void)events;
+	start_connecting(timer->data);
+}
+
+enum err
+redis_new(struct redis **out, struct ev_loop *loop, const char *url,
+    unsigned timeout_ms, char *why, size_t why_size)
+{
+	struct redis *r = calloc(1, sizeof(*r));
+	enum err err;
+
+	if (r == NULL)
+		return ERR_NOMEM;
+	err = redis_url_parse(url, &r->address, why, why_size);
+	if (err != ERR_OK) {
+		free(r);
+		return err;
+	}
+	r->loop = loop;
+	r->timeout = timeout_ms / 1000.0;
+	r->backoff = BACKOFF_MIN;
+	TAILQ_INIT(&r->waiting);
+	TAILQ_INIT(&r->refused);
+	ev_timer_init(&r->retry, on_retry, 0., 0.);
+	ev_timer_init(&r->overdue, on_overdue, 0., 0.);
+	ev_timer_init(&r->tell_refused, on_tell_refused, 0., 0.);
+	/* After a turn that blocked, read the answers that have come before
+	 * judging that they have not. */
+	ev_set_priority(&r->overdue, EV_MINPRI);
+	r->retry.data = r->overdue.data = r->tell_refused.data = r;
+	start_connecting(r);
+	*out = r;
+	return ERR_OK;
+}
+
+void
+redis_free(struct redis *r)
+{
+	if (r == NULL)
+		return;
+	r->complained = true; /* we know why it goes */
+	drop(r, "closing");
+	ev_timer_stop(r->loop, &r->retry);
+	on_tell_refused(r->loop, &r->tell_refused, 0);
+	ev_timer_stop(r->loop, &r->tell_refused);
+	free(r);
+}
+
+bool
+redis_is_ready(const struct redis *r)
+{
+	return r->state == READY;
+}
+
+/* --- Reading a reply --- */
+
+static const redisReply *
+reply_of(const struct redis_value *value)
+{
+	return (const redisReply *)value;
+}
+
+size_t
+redis_array_size(const struct redis_value *value)
+{
+	const redisReply *reply = reply_of(value);
+
+	return reply != NULL && reply->type == REDIS_REPLY_ARRAY
+		   ? reply->elements
+		   : 0;
+}
+
+const struct redis_value *
+redis_at(const struct redis_value *value, size_t i)
+{
+	if (i >= redis_array_size(value))
+		return NULL;
+	return (const struct redis_value *)reply_of(value)->element[i];
+}
+
+bool
+redis_is_null(const struct redis_value *value)
+{
+	return value == NULL || reply_of(value)->type == REDIS_REPLY_NIL;
+}
+
+static bool
+has_text(const redisReply *reply)
+{
+	return reply != NULL && (reply->type == REDIS_REPLY_STRING ||
+				    reply->type == REDIS_REPLY_STATUS ||
+				    reply->type == REDIS_REPLY_ERROR);
+}
+
+int64_t
+redis_int(const struct redis_value *value)
+{
+	const redisReply *reply = reply_of(value);
+
+	if (reply != NULL && reply->type == REDIS_REPLY_INTEGER)
+		return reply->integer;
+	return has_text(reply) ? strtoll(reply->str, NULL, 10) : 0;
+}
+
+const char *
+redis_text(const struct redis_value *value)
+{
+	return has_text(reply_of(value)) ? reply_of(value)->str : "";
+}
+
+size_t
+redis_text_len(const struct redis_value *value)
+{
+	return has_text(reply_of(value)) ? (size_t)reply_of(value)->len : 0;
+}
+
+void
+redis_copy(const struct redis_value *value, char *buf, size_t size)
+{
+	size_t len = redis_text_len(value);
+
+	if (len >= size)
+		len = 0;
+	memcpy(buf, redis_text(value), len);
+	buf[len] = '\0';
+}

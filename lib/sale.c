@@ -1,0 +1,653 @@
+/*
+ * A sale in Redis: keys, calls of the scripts, reading their answers.  What
+ * a script decides stands in lua/; here it only gets its C form.
+ */
+#include "sale.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "log.h"
+#include "scripts.h"
+
+#define KEY_SIZE (SKU_MAX + 32)
+#define NUMBER_SIZE 24
+#define BATCH_MAX 500
+#define OUTBOX_READ_MAX 100
+
+/* A question under way: what to do with its answer. */
+struct question {
+	union {
+		sale_reserve_fn *reserved;
+		sale_done_fn *done;
+		sale_outbox_fn *outbox;
+		sale_view_fn *view;
+		sale_list_fn *list;
+		sale_order_fn *order;
+		sale_opened_fn *opened;
+	} fn;
+	void *arg;
+	char sku[SKU_MAX + 1];
+	struct order order; /* of a reservation */
+	struct sale_view seen;
+	enum err err; /* of the first of two commands */
+	struct order_view found;
+};
+
+/* --- Arguments of a script --- */
+
+struct arguments {
+	struct redis_argument list[2 * BATCH_MAX + 8];
+	char keys[8][KEY_SIZE];
+	char numbers[8][NUMBER_SIZE];
+	size_t n, n_keys, n_numbers;
+};
+
+static void
+add_text_len(struct arguments *a, const char *text, size_t len)
+{
+	a->list[a->n++] = (struct redis_argument){text, len};
+}
+
+static void
+add_text(struct arguments *a, const char *text)
+{
+	add_text_len(a, text, strlen(text));
+}
+
+static void
+add_key(struct arguments *a, const char *sku, const char *what)
+{
+	char *key = a->keys[a->n_keys++];
+
+	snprintf(key, KEY_SIZE, "fs:{%s}:%s", sku, what);
+	add_text(a, key);
+}
+
+/* A negative number stands for "not given" and becomes "". */
+static void
+add_number(struct arguments *a, int64_t number)
+{
+	char *text = a->numbers[a->n_numbers++];
+
+	if (number < 0)
+		text[0] = '\0';
+	else
+		snprintf(text, NUMBER_SIZE, "%" PRId64, number);
+	add_text(a, text);
+}
+
+static void
+add_optional(struct arguments *a, const char *text)
+{
+	add_text(a, text != NULL ? text : "");
+}
+
+static struct question *
+question_new(const char *sku, void *arg)
+{
+	struct question *q = calloc(1, sizeof(*q));
+
+	if (q == NULL)
+		abort(); /* a kilobyte: nothing can be answered any more */
+	q->arg = arg;
+	snprintf(q->sku, sizeof(q->sku), "%s", sku);
+	return q;
+}
+
+/* --- Buying --- */
+
+static void
+read_terms(const struct redis_value *v, struct reservation *out)
+{
+	struct order *order = &out->order;
+
+	out->outcome = RESERVE_OK;
+	redis_copy(redis_at(v, 1), order->sale_id, sizeof(order->sale_id));
+	order->revision = redis_int(redis_at(v, 2));
+	order->total = redis_int(redis_at(v, 3));
+	out->remaining = redis_int(redis_at(v, 4));
+	order->price_minor = redis_int(redis_at(v, 5));
+	redis_copy(redis_at(v, 6), order->currency, sizeof(order->currency));
+	order->reserved_at = redis_int(redis_at(v, 7));
+	redis_copy(redis_at(v, 8), out->entry_id, sizeof(out->entry_id));
+}
+
+/* "state quantity user" as the orders hash has it. */
+static bool
+parse_order_value(const struct redis_value *v, struct order_view *out)
+{
+	const char *text = redis_text(v);
+	long long quantity;
+	int user_at = 0;
+
+	if (sscanf(text, "%15s %lld %n", out->state, &quantity, &user_at) < 2 ||
+	    user_at == 0)
+		return false;
+	out->quantity = quantity;
+	snprintf(out->user_id, sizeof(out->user_id), "%s", text + user_at);
+	return true;
+}
+
+/* The same key asks for the same: another quantity is a mistake that must
+ * not be answered with an order of the wrong size. */
+static void
+read_replay(const struct redis_value *v, struct reservation *out)
+{
+	struct order_view earlier;
+
+	redis_copy(redis_at(v, 1), out->order.id, sizeof(out->order.id));
+	out->remaining = redis_int(redis_at(v, 3));
+	if (!parse_order_value(redis_at(v, 2), &earlier)) {
+		out->outcome = RESERVE_UNKNOWN;
+		return;
+	}
+	out->outcome = earlier.quantity == out->order.quantity
+			   ? RESERVE_REPLAYED
+			   : RESERVE_KEY_REUSED;
+	memcpy(out->state, earlier.state, sizeof(out->state));
+}
+
+static void
+read_reservation(const struct redis_value *v, struct reservation *out)
+{
+	static const struct {
+		const char *status;
+		enum reserve_outcome outcome;
+	} refusals[] = {
+	    {"sold_out", RESERVE_SOLD_OUT},
+	    {"limit_reached", RESERVE_LIMIT_REACHED},
+	    {"not_open", RESERVE_NOT_OPEN},
+	    {"closed", RESERVE_CLOSED},
+	    {"paused", RESERVE_PAUSED},
+	    {"no_sale", RESERVE_NO_SALE},
+	};
+	const char *status = redis_text(redis_at(v, 0));
+	int64_t number = redis_int(redis_at(v, 1));
+
+	out->outcome = RESERVE_UNKNOWN;
+	if (strcmp(status, "ok") == 0)
+		read_terms(v, out);
+	else if (strcmp(status, "replayed") == 0)
+		read_replay(v, out);
+	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++)
+		if (strcmp(status, refusals[i].status) == 0)
+			out->outcome = refusals[i].outcome;
+	if (out->outcome == RESERVE_SOLD_OUT)
+		out->remaining = number;
+	else if (out->outcome == RESERVE_LIMIT_REACHED)
+		out->limit = number;
+	else if (out->outcome == RESERVE_NOT_OPEN)
+		out->opens_at = number;
+}
+
+static void
+on_reserved(enum err err, const struct redis_value *v, void *arg)
+{
+	static double last_line;
+	struct question *q = arg;
+	struct reservation r = {.order = q->order};
+
+	if (err == ERR_OK)
+		read_reservation(v, &r);
+	else if (err == ERR_TIMEOUT)
+		r.outcome = RESERVE_UNKNOWN;
+	else
+		r.outcome = RESERVE_UNAVAILABLE;
+	if (err == ERR_REFUSED && log_rate_ok(&last_line))
+		log_error("reserve: Redis says: %s", redis_text(v));
+	q->fn.reserved(&r, q->arg);
+	free(q);
+}
+
+void
+sale_reserve(struct redis *redis, const struct order *wanted,
+    sale_reserve_fn *fn, void *arg)
+{
+	struct question *q = question_new(wanted->sku, arg);
+	struct arguments a = {.n = 0};
+
+	q->fn.reserved = fn;
+	q->order = *wanted;
+	add_key(&a, wanted->sku, "sale");
+	add_key(&a, wanted->sku, "buyers");
+	add_key(&a, wanted->sku, "requests");
+	add_key(&a, wanted->sku, "orders");
+	add_key(&a, wanted->sku, "outbox");
+	add_text(&a, wanted->id);
+	add_text(&a, wanted->user_id);
+	add_number(&a, wanted->quantity);
+	add_text(&a, wanted->request_key);
+	redis_eval(
+	    redis, &script_reserve, a.n_keys, a.list, a.n, on_reserved, q);
+}
+
+/* --- The outbox --- */
+
+static void
+on_done(enum err err, const struct redis_value *v, void *arg)
+{
+	static double last_line;
+	struct question *q = arg;
+
+	if (err == ERR_REFUSED && log_rate_ok(&last_line))
+		log_error("sale %s: Redis says: %s", q->sku, redis_text(v));
+	if (q->fn.done != NULL)
+		q->fn.done(err, q->arg);
+	free(q);
+}
+
+void
+sale_mark_queued(struct redis *redis, const char *sku,
+    const struct outbox_entry *const *entries, size_t n, sale_done_fn *fn,
+    void *arg)
+{
+	struct question *q = question_new(sku, arg);
+	struct arguments a = {.n = 0};
+
+	q->fn.done = fn;
+	add_key(&a, sku, "orders");
+	add_key(&a, sku, "orders:previous");
+	add_key(&a, sku, "outbox");
+	for (size_t i = 0; i < n && i < BATCH_MAX; i++) {
+		const struct message *m = &entries[i]->message;
+
+		add_text(&a, entries[i]->id);
+		add_text(&a, m->type == MESSAGE_ORDER ? m->order.id : "");
+	}
+	redis_eval(redis, &script_queued, a.n_keys, a.list, a.n, on_done, q);
+}
+
+/* The value of a named field in an entry's flat list of names and values. */
+static const struct redis_value *
+field(const struct redis_value *fields, const char *name)
+{
+	for (size_t i = 0; i + 1 < redis_array_size(fields); i += 2)
+		if (strcmp(redis_text(redis_at(fields, i)), name) == 0)
+			return redis_at(fields, i + 1);
+	return NULL;
+}
+
+#define COPY(to, fields, name) redis_copy(field(fields, name), to, sizeof(to))
+
+static void
+read_order_entry(const struct redis_value *f, const char *sku, struct order *o)
+{
+	COPY(o->id, f, "order_id");
+	COPY(o->sale_id, f, "sale_id");
+	o->revision = redis_int(field(f, "revision"));
+	snprintf(o->sku, sizeof(o->sku), "%s", sku);
+	o->total = redis_int(field(f, "total"));
+	COPY(o->user_id, f, "user");
+	o->quantity = redis_int(field(f, "quantity"));
+	o->price_minor = redis_int(field(f, "price"));
+	COPY(o->currency, f, "currency");
+	COPY(o->request_key, f, "request_key");
+	o->reserved_at = redis_int(field(f, "reserved_at"));
+}
+
+static void
+read_sale_entry(const struct redis_value *f, const char *sku, struct sale *s)
+{
+	COPY(s->id, f, "sale_id");
+	s->revision = redis_int(field(f, "revision"));
+	snprintf(s->sku, sizeof(s->sku), "%s", sku);
+	COPY(s->name, f, "name");
+	s->total = redis_int(field(f, "total"));
+	s->limit = redis_int(field(f, "limit"));
+	s->opens_at = redis_int(field(f, "opens_at"));
+	s->closes_at = redis_int(field(f, "closes_at"));
+	s->price_minor = redis_int(field(f, "price"));
+	COPY(s->currency, f, "currency");
+	s->created_at = redis_int(field(f, "created_at"));
+}
+
+static bool
+read_entry(
+    const struct redis_value *v, const char *sku, struct outbox_entry *entry)
+{
+	const struct redis_value *fields = redis_at(v, 1);
+	struct message *m = &entry->message;
+	const char *id;
+
+	memset(entry, 0, sizeof(*entry));
+	redis_copy(redis_at(v, 0), entry->id, sizeof(entry->id));
+	if (strcmp(redis_text(field(fields, "type")), "sale") == 0) {
+		m->type = MESSAGE_SALE;
+		read_sale_entry(fields, sku, &m->sale);
+		id = m->sale.id;
+	} else {
+		m->type = MESSAGE_ORDER;
+		read_order_entry(fields, sku, &m->order);
+		id = m->order.id;
+	}
+	return entry->id[0] != '\0' && uuid_is_valid(id, strlen(id));
+}
+
+static void
+on_outbox(enum err err, const struct redis_value *v, void *arg)
+{
+	struct question *q = arg;
+	size_t n = 0, size = redis_array_size(v);
+	struct outbox_entry *entries = calloc(size + 1, sizeof(*entries));
+
+	if (entries == NULL)
+		err = ERR_NOMEM;
+	for (size_t i = 0; err == ERR_OK && i < size; i++) {
+		if (read_entry(redis_at(v, i), q->sku, &entries[n]))
+			n++;
+		else
+			log_error("sale %s: outbox entry %s is damaged", q->sku,
+			    entries[n].id);
+	}
+	q->fn.outbox(err, entries, n, q->arg);
+	free(entries);
+	free(q);
+}
+
+void
+sale_read_outbox(struct redis *redis, const char *sku, unsigned min_age_ms,
+    unsigned max, sale_outbox_fn *fn, void *arg)
+{
+	struct question *q = question_new(sku, arg);
+	char key[KEY_SIZE], end[NUMBER_SIZE], count[NUMBER_SIZE];
+
+	q->fn.outbox = fn;
+	snprintf(key, sizeof(key), "fs:{%s}:outbox", sku);
+	snprintf(end, sizeof(end), "%" PRId64, clock_wall_ms() - min_age_ms);
+	snprintf(count, sizeof(count), "%u",
+	    max < OUTBOX_READ_MAX ? max : OUTBOX_READ_MAX);
+	redis_call(
+	    redis, on_outbox, q, "XRANGE", key, "-", end, "COUNT", count, NULL);
+}
+
+/* --- After MySQL --- */
+
+void
+sale_settle(struct redis *redis, const char *sku, const struct settlement *list,
+    size_t n, sale_done_fn *fn, void *arg)
+{
+	struct question *q = question_new(sku, arg);
+	struct arguments a = {.n = 0};
+
+	q->fn.done = fn;
+	add_key(&a, sku, "orders");
+	add_key(&a, sku, "orders:previous");
+	for (size_t i = 0; i < n && i < BATCH_MAX; i++) {
+		add_text(&a, list[i].order_id);
+		add_text(&a, list[i].state);
+	}
+	redis_eval(redis, &script_settle, a.n_keys, a.list, a.n, on_done, q);
+}
+
+/* --- Looking --- */
+
+static enum sale_state
+parse_state(const char *text)
+{
+	if (strcmp(text, "open") == 0)
+		return SALE_OPEN;
+	return strcmp(text, "paused") == 0 ? SALE_PAUSED : SALE_CLOSED;
+}
+
+const char *
+sale_status(const struct sale_view *view, int64_t now_ms)
+{
+	const struct sale *sale = &view->sale;
+
+	if (view->state == SALE_PAUSED)
+		return "paused";
+	if (view->state == SALE_CLOSED ||
+	    (sale->closes_at > 0 && now_ms >= sale->closes_at))
+		return "closed";
+	if (now_ms < sale->opens_at)
+		return "not_open";
+	return view->remaining > 0 ? "on_sale" : "sold_out";
+}
+
+static void
+read_view(const struct redis_value *v, struct sale_view *view)
+{
+	struct sale *sale = &view->sale;
+
+	redis_copy(redis_at(v, 0), sale->id, sizeof(sale->id));
+	redis_copy(redis_at(v, 1), sale->name, sizeof(sale->name));
+	sale->revision = redis_int(redis_at(v, 2));
+	sale->total = redis_int(redis_at(v, 3));
+	view->remaining = redis_int(redis_at(v, 4));
+	sale->limit = redis_int(redis_at(v, 5));
+	sale->opens_at = redis_int(redis_at(v, 6));
+	sale->closes_at = redis_int(redis_at(v, 7));
+	sale->price_minor = redis_int(redis_at(v, 8));
+	redis_copy(redis_at(v, 9), sale->currency, sizeof(sale->currency));
+	sale->created_at = redis_int(redis_at(v, 10));
+	view->state = parse_state(redis_text(redis_at(v, 11)));
+}
+
+static void
+on_sale_hash(enum err err, const struct redis_value *v, void *arg)
+{
+	struct question *q = arg;
+
+	if (err == ERR_OK && redis_is_null(redis_at(v, 0)))
+		err = ERR_NOT_FOUND;
+	if (err == ERR_OK)
+		read_view(v, &q->seen);
+	q->err = err;
+}
+
+/* The second of two answers; they come in the order of the questions. */
+static void
+on_outbox_length(enum err err, const struct redis_value *v, void *arg)
+{
+	struct question *q = arg;
+
+	q->seen.outbox = redis_int(v);
+	memcpy(q->seen.sale.sku, q->sku, sizeof(q->sku));
+	if (q->err != ERR_OK)
+		err = q->err;
+	q->fn.view(err, &q->seen, q->arg);
+	free(q);
+}
+
+void
+sale_look(struct redis *redis, const char *sku, sale_view_fn *fn, void *arg)
+{
+	struct question *q = question_new(sku, arg);
+	char sale[KEY_SIZE], outbox[KEY_SIZE];
+
+	q->fn.view = fn;
+	snprintf(sale, sizeof(sale), "fs:{%s}:sale", sku);
+	snprintf(outbox, sizeof(outbox), "fs:{%s}:outbox", sku);
+	redis_call(redis, on_sale_hash, q, "HMGET", sale, "sale_id", "name",
+	    "revision", "total", "remaining", "limit", "opens_at", "closes_at",
+	    "price", "currency", "created_at", "state", NULL);
+	redis_call(redis, on_outbox_length, q, "XLEN", outbox, NULL);
+}
+
+static int
+compare_names(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void
+on_list(enum err err, const struct redis_value *v, void *arg)
+{
+	struct question *q = arg;
+	size_t n = redis_array_size(v);
+	const char **skus = calloc(n + 1, sizeof(*skus));
+
+	if (skus == NULL)
+		err = ERR_NOMEM;
+	if (err != ERR_OK)
+		n = 0;
+	for (size_t i = 0; i < n; i++)
+		skus[i] = redis_text(redis_at(v, i));
+	if (n > 1)
+		qsort(skus, n, sizeof(*skus), compare_names);
+	q->fn.list(err, skus, n, q->arg);
+	free(skus);
+	free(q);
+}
+
+void
+sale_list(struct redis *redis, sale_list_fn *fn, void *arg)
+{
+	struct question *q = question_new("", arg);
+
+	q->fn.list = fn;
+	redis_call(redis, on_list, q, "SMEMBERS", "fs:sales", NULL);
+}
+
+static void
+on_order_found(enum err err, const struct redis_value *v, void *arg)
+{
+	struct question *q = arg;
+
+	q->err = err;
+	if (err == ERR_OK && !parse_order_value(v, &q->found))
+		q->err = ERR_NOT_FOUND;
+}
+
+static void
+on_previous_found(enum err err, const struct redis_value *v, void *arg)
+{
+	struct question *q = arg;
+
+	if (q->err == ERR_NOT_FOUND) {
+		q->err = err;
+		if (err == ERR_OK && !parse_order_value(v, &q->found))
+			q->err = ERR_NOT_FOUND;
+	}
+	q->fn.order(q->err, &q->found, q->arg);
+	free(q);
+}
+
+void
+sale_find_order(struct redis *redis, const char *sku, const char *order_id,
+    sale_order_fn *fn, void *arg)
+{
+	struct question *q = question_new(sku, arg);
+	char orders[KEY_SIZE], previous[KEY_SIZE];
+
+	q->fn.order = fn;
+	snprintf(orders, sizeof(orders), "fs:{%s}:orders", sku);
+	snprintf(previous, sizeof(previous), "fs:{%s}:orders:previous", sku);
+	redis_call(redis, on_order_found, q, "HGET", orders, order_id, NULL);
+	redis_call(
+	    redis, on_previous_found, q, "HGET", previous, order_id, NULL);
+}
+
+/* --- Operating --- */
+
+static void
+read_opened(
+    const struct redis_value *v, const char *sku, struct outbox_entry *entry)
+{
+	struct sale *sale = &entry->message.sale;
+
+	entry->message.type = MESSAGE_SALE;
+	redis_copy(redis_at(v, 1), entry->id, sizeof(entry->id));
+	redis_copy(redis_at(v, 2), sale->id, sizeof(sale->id));
+	snprintf(sale->sku, sizeof(sale->sku), "%s", sku);
+	sale->revision = redis_int(redis_at(v, 3));
+	sale->total = redis_int(redis_at(v, 4));
+	redis_copy(redis_at(v, 5), sale->name, sizeof(sale->name));
+	sale->limit = redis_int(redis_at(v, 6));
+	sale->opens_at = redis_int(redis_at(v, 7));
+	sale->closes_at = redis_int(redis_at(v, 8));
+	sale->price_minor = redis_int(redis_at(v, 9));
+	redis_copy(redis_at(v, 10), sale->currency, sizeof(sale->currency));
+	sale->created_at = redis_int(redis_at(v, 11));
+}
+
+static void
+on_opened(enum err err, const struct redis_value *v, void *arg)
+{
+	struct question *q = arg;
+	struct outbox_entry entry = {.id = ""};
+	struct sale_view view = {.outbox = 1};
+
+	if (err == ERR_REFUSED) {
+		log_error("open %s: Redis says: %s", q->sku, redis_text(v));
+		err = ERR_UNAVAILABLE;
+	}
+	if (err == ERR_OK && strcmp(redis_text(redis_at(v, 0)), "ok") != 0)
+		err = ERR_REFUSED;
+	if (err == ERR_OK) {
+		read_opened(v, q->sku, &entry);
+		view.sale = entry.message.sale;
+		view.remaining = view.sale.total;
+		view.state = SALE_OPEN;
+	}
+	q->fn.opened(err, &view, &entry, q->arg);
+	free(q);
+}
+
+/* The set lives in another slot of a cluster, so no script can add to it.
+ * Added first: a SKU without a sale is harmless, the other way it is not. */
+static void
+on_listed(enum err err, const struct redis_value *v, void *arg)
+{
+	(void)err;
+	(void)v;
+	(void)arg;
+}
+
+void
+sale_open(struct redis *redis, const struct sale_change *change,
+    bool only_if_new, sale_opened_fn *fn, void *arg)
+{
+	struct question *q = question_new(change->sku, arg);
+	struct arguments a = {.n = 0};
+	char sale_id[UUID_TEXT_SIZE];
+
+	q->fn.opened = fn;
+	uuid_v7(sale_id);
+	add_key(&a, change->sku, "sale");
+	add_key(&a, change->sku, "buyers");
+	add_key(&a, change->sku, "requests");
+	add_key(&a, change->sku, "orders");
+	add_key(&a, change->sku, "orders:previous");
+	add_key(&a, change->sku, "outbox");
+	add_text(&a, only_if_new ? "new" : "reset");
+	add_text(&a, sale_id);
+	add_number(&a, change->stock);
+	add_text(&a, change->sku);
+	add_optional(&a, change->name);
+	add_number(&a, change->limit);
+	add_number(&a, change->opens_at);
+	add_number(&a, change->closes_at);
+	add_number(&a, change->price_minor);
+	add_optional(&a, change->currency);
+	redis_call(
+	    redis, on_listed, NULL, "SADD", "fs:sales", change->sku, NULL);
+	redis_eval(redis, &script_open, a.n_keys, a.list, a.n, on_opened, q);
+}
+
+static void
+on_state_set(enum err err, const struct redis_value *v, void *arg)
+{
+	if (err == ERR_OK && redis_int(v) == 0)
+		err = ERR_NOT_FOUND;
+	on_done(err, v, arg);
+}
+
+void
+sale_set_state(struct redis *redis, const char *sku, enum sale_state state,
+    sale_done_fn *fn, void *arg)
+{
+	static const char *const names[] = {"open", "paused", "closed"};
+	struct question *q = question_new(sku, arg);
+	struct arguments a = {.n = 0};
+
+	q->fn.done = fn;
+	add_key(&a, sku, "sale");
+	add_text(&a, names[state]);
+	redis_eval(
+	    redis, &script_state, a.n_keys, a.list, a.n, on_state_set, q);
+}

@@ -1,0 +1,58 @@
+-- Start a new sale of a SKU.
+--
+-- KEYS  1 sale  2 buyers  3 requests  4 orders  5 orders:previous  6 outbox
+-- ARGV  1 "new" (refuse when there is a sale) or "reset"
+--       2 sale id  3 stock  4 sku
+--       5 name  6 limit  7 opens at  8 closes at  9 price  10 currency
+--         ("" = as in the sale before, or the default)
+--
+-- Returns {"exists"}, or {"ok", outbox entry id, sale id, revision, total,
+-- name, limit, opens at, closes at, price, currency, created at}.
+--
+-- Atomic because a buyer must meet either the old sale or the new one, whole.
+-- Stock left in the old sale ends with it.  Its orders do not: they stay in
+-- the outbox until SQS has them, and readable for a day.
+
+local sale_key, buyers, requests, orders, previous, outbox = unpack(KEYS)
+local mode, sale_id, stock, sku = unpack(ARGV)
+
+if mode == 'new' and redis.call('EXISTS', sale_key) == 1 then
+  return {'exists'}
+end
+
+local time = redis.call('TIME')
+local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
+
+local fields = {'name', 'limit', 'opens_at', 'closes_at', 'price', 'currency'}
+local defaults = {sku, '1', '0', '0', '0', 'USD'}
+local old = redis.call('HMGET', sale_key, unpack(fields))
+-- A closing time that is over belongs to the sale that it closed.
+if old[4] and tonumber(old[4]) <= tonumber(now) then
+  old[4] = false
+end
+local terms = {}
+for i = 1, #fields do
+  local given = ARGV[4 + i]
+  terms[i] = given ~= '' and given or old[i] or defaults[i]
+end
+
+redis.call('DEL', sale_key)
+redis.call('UNLINK', buyers, requests, previous)
+if redis.call('EXISTS', orders) == 1 then
+  redis.call('RENAME', orders, previous)
+  redis.call('EXPIRE', previous, 86400)
+end
+
+redis.call('HSET', sale_key, 'sale_id', sale_id, 'revision', 1,
+  'total', stock, 'remaining', stock, 'state', 'open', 'created_at', now)
+for i = 1, #fields do
+  redis.call('HSET', sale_key, fields[i], terms[i])
+end
+
+local entry = redis.call('XADD', outbox, '*',
+  'type', 'sale', 'sale_id', sale_id, 'revision', 1, 'total', stock,
+  'name', terms[1], 'limit', terms[2], 'opens_at', terms[3],
+  'closes_at', terms[4], 'price', terms[5], 'currency', terms[6],
+  'created_at', now)
+return {'ok', entry, sale_id, '1', stock, terms[1], terms[2], terms[3],
+  terms[4], terms[5], terms[6], now}
