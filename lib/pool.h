@@ -20,10 +20,11 @@ struct pool_options {
 	unsigned children;
 	unsigned drain_seconds;
 	/*
-	 * The child's life; it runs in the new process, with the signals of
-	 * the master blocked, and ends by returning.  SIGTERM asks it to
-	 * finish its work and return; pool_watch_parent() and ev_signal tell
-	 * it.  A return value other than 0 is logged as a failure.
+	 * The child's life, in one of 2 * children slots (old and new ones
+	 * live side by side during a reload); slot % children is its place.
+	 * It runs in the new process, without the master's event loop and with
+	 * its signals blocked, and ends by returning its exit code.  It learns
+	 * from pool_watch_parent() when to finish.
 	 */
 	int (*child)(unsigned slot, void *arg);
 	/* On SIGHUP, in the master, before the children are replaced. False:

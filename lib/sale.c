@@ -46,16 +46,17 @@ struct arguments {
 	size_t n, n_keys, n_numbers;
 };
 
+/* Not an initializer: that would clear 16 kB for every request. */
 static void
-add_text_len(struct arguments *a, const char *text, size_t len)
+arguments_init(struct arguments *a)
 {
-	a->list[a->n++] = (struct redis_argument){text, len};
+	a->n = a->n_keys = a->n_numbers = 0;
 }
 
 static void
 add_text(struct arguments *a, const char *text)
 {
-	add_text_len(a, text, strlen(text));
+	a->list[a->n++] = (struct redis_argument){text, strlen(text)};
 }
 
 static void
@@ -208,10 +209,11 @@ sale_reserve(struct redis *redis, const struct order *wanted,
     sale_reserve_fn *fn, void *arg)
 {
 	struct question *q = question_new(wanted->sku, arg);
-	struct arguments a = {.n = 0};
+	struct arguments a;
 
 	q->fn.reserved = fn;
 	q->order = *wanted;
+	arguments_init(&a);
 	add_key(&a, wanted->sku, "sale");
 	add_key(&a, wanted->sku, "buyers");
 	add_key(&a, wanted->sku, "requests");
@@ -246,9 +248,10 @@ sale_mark_queued(struct redis *redis, const char *sku,
     void *arg)
 {
 	struct question *q = question_new(sku, arg);
-	struct arguments a = {.n = 0};
+	struct arguments a;
 
 	q->fn.done = fn;
+	arguments_init(&a);
 	add_key(&a, sku, "orders");
 	add_key(&a, sku, "orders:previous");
 	add_key(&a, sku, "outbox");
@@ -371,9 +374,10 @@ sale_settle(struct redis *redis, const char *sku, const struct settlement *list,
     size_t n, sale_done_fn *fn, void *arg)
 {
 	struct question *q = question_new(sku, arg);
-	struct arguments a = {.n = 0};
+	struct arguments a;
 
 	q->fn.done = fn;
+	arguments_init(&a);
 	add_key(&a, sku, "orders");
 	add_key(&a, sku, "orders:previous");
 	for (size_t i = 0; i < n && i < BATCH_MAX; i++) {
@@ -603,11 +607,12 @@ sale_open(struct redis *redis, const struct sale_change *change,
     bool only_if_new, sale_opened_fn *fn, void *arg)
 {
 	struct question *q = question_new(change->sku, arg);
-	struct arguments a = {.n = 0};
+	struct arguments a;
 	char sale_id[UUID_TEXT_SIZE];
 
 	q->fn.opened = fn;
 	uuid_v7(sale_id);
+	arguments_init(&a);
 	add_key(&a, change->sku, "sale");
 	add_key(&a, change->sku, "buyers");
 	add_key(&a, change->sku, "requests");
@@ -643,9 +648,10 @@ sale_set_state(struct redis *redis, const char *sku, enum sale_state state,
 {
 	static const char *const names[] = {"open", "paused", "closed"};
 	struct question *q = question_new(sku, arg);
-	struct arguments a = {.n = 0};
+	struct arguments a;
 
 	q->fn.done = fn;
+	arguments_init(&a);
 	add_key(&a, sku, "sale");
 	add_text(&a, names[state]);
 	redis_eval(
