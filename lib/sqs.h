@@ -26,7 +26,7 @@ struct sqs;
 /* How a call, or one entry of a batch, went. */
 struct sqs_result {
 	enum err err;
-	bool sender_fault; /* the same entry would fail again */
+	bool sender_fault;	 /* the same entry would fail again */
 	char code[SQS_CODE_MAX]; /* "QueueDoesNotExist", or "" */
 	char message[256];	 /* for the log */
 };
@@ -48,13 +48,18 @@ struct sqs_message {
  * ERR_BAD_INPUT with the reason in why: no region, bad URL...
  */
 enum err sqs_new(struct sqs **, struct ev_loop *, const struct config *,
-    const char *queue_url, unsigned connections, char *why, size_t why_size)
-    MUST_CHECK;
+    const char *queue_url, unsigned connections, char *why,
+    size_t why_size) MUST_CHECK;
+/* Calls under way are dropped without their callback. NULL is fine. */
 void sqs_free(struct sqs *);
 
+/* What the rules came to, for the start-up log. */
+const char *sqs_endpoint_url(const struct sqs *);
+const char *sqs_region(const struct sqs *);
+
 /* results has n entries, in the order given. */
-typedef void sqs_batch_fn(const struct sqs_result *results, size_t n,
-    void *arg);
+typedef void sqs_batch_fn(
+    const struct sqs_result *results, size_t n, void *arg);
 
 struct sqs_text {
 	const char *data;
@@ -75,8 +80,8 @@ void sqs_change_visibility_batch(struct sqs *,
 
 /* A message whose body does not match its MD5 is logged and left out: it
  * comes back by itself. */
-typedef void sqs_receive_fn(const struct sqs_result *,
-    const struct sqs_message *, size_t n, void *arg);
+typedef void sqs_receive_fn(
+    const struct sqs_result *, const struct sqs_message *, size_t n, void *arg);
 void sqs_receive(struct sqs *, unsigned max, unsigned wait_seconds,
     unsigned visibility_seconds, sqs_receive_fn *, void *arg);
 
@@ -85,13 +90,12 @@ struct sqs_attributes {
 	int64_t maximum_message_size;	     /* bytes; -1 = not told */
 	char arn[256];
 };
-typedef void sqs_attributes_fn(const struct sqs_result *,
-    const struct sqs_attributes *, void *arg);
+typedef void sqs_attributes_fn(
+    const struct sqs_result *, const struct sqs_attributes *, void *arg);
 void sqs_get_queue_attributes(struct sqs *, sqs_attributes_fn *, void *arg);
 
 typedef void sqs_url_fn(const struct sqs_result *, const char *url, void *arg);
-void sqs_get_queue_url(struct sqs *, const char *name, sqs_url_fn *,
-    void *arg);
+void sqs_get_queue_url(struct sqs *, const char *name, sqs_url_fn *, void *arg);
 /* attributes: name, value, name, value, ..., NULL; NULL for none. */
 void sqs_create_queue(struct sqs *, const char *name,
     const char *const *attributes, sqs_url_fn *, void *arg);
