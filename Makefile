@@ -79,9 +79,27 @@ $(OUT)/tests/%: $(OBJ)/tests/unit/%.o $(filter-out %/main.o,$(FCGI_OBJS)) \
 
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 
+# --- Proof ---------------------------------------------------------------
+
+# Plain for valgrind, and under ASan+UBSan.
+test:
+	deploy/local/packages build stack test
+	$(MAKE) -j$(JOBS) all unit-tests
+	$(MAKE) -j$(JOBS) SAN=1 all unit-tests
+	tests/run
+
+unit-tests: $(UNIT_TESTS)
+
+lint:
+	deploy/local/packages build lint
+	tests/lint
+
+format:
+	clang-format -i $(wildcard */*.[ch] tests/unit/*.[ch])
+
 clean:
 	@if [ -e build/stack/env ]; then $(MAKE) --no-print-directory down; fi
 	rm -rf build
 
-.PHONY: all clean
+.PHONY: all clean test unit-tests lint format
 .DELETE_ON_ERROR:

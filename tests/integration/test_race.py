@@ -47,9 +47,10 @@ def test_the_last_units_go_whatever_the_quantities(stack, new_sale):
                     quantity=7)
     assert len(accepted(outcomes)) == 14
     assert stack.web.stock(sku)["remaining"] == 2
-    assert stack.web.buy(sku, "last", 2).status == 202
-    stack.wait_settled(sku, stack.books.ids(sku) or [
-        *(o.body["orderId"] for o in accepted(outcomes))])
+    last = stack.web.buy(sku, "last", 2)
+    assert last.status == 202
+    stack.wait_settled(sku, [last.json["orderId"], *(
+        o.body["orderId"] for o in accepted(outcomes))])
 
 
 def test_one_key_fifty_times_at_once_is_one_order(stack, new_sale):
