@@ -164,7 +164,8 @@ static void
 print_outcomes(const struct attack *a)
 {
 	static const struct column columns[] = {{"status", true},
-	    {"code", false}, {"count", true}, {"share", true}, {"result", false}};
+	    {"code", false}, {"count", true}, {"share", true},
+	    {"result", false}};
 	const struct tally *tally = &a->tally;
 	struct table table;
 	size_t i;
@@ -300,5 +301,6 @@ const struct command command_attack = {
     "  --keys             send an Idempotency-Key with every purchase\n"
     "  --timeout=SECONDS  for one answer (30)\n"
     "  --json             report as JSON\n",
+    NULL,
     run_attack,
 };

@@ -15,11 +15,14 @@
 void
 command_help(const struct command *c)
 {
-	printf("Usage: flashsale [SETTING...] %s %s\n\n%s.\n\nOptions:\n%s",
-	    c->name, c->synopsis, c->purpose, c->help);
-	printf("  -h, --help         print this and exit\n\n"
-	       "The settings (Redis, SQS, MySQL...) are listed by "
-	       "\"flashsale --help\".\n");
+	printf("Usage: flashsale [SETTING...] %s %s\n\n%s.\n\n", c->name,
+	    c->synopsis, c->purpose);
+	printf("Options:\n%s  -h, --help         print this and exit\n\n",
+	    c->options);
+	if (c->notes != NULL)
+		printf("%s\n", c->notes);
+	printf("\"flashsale --help\" lists the settings: Redis, SQS, "
+	       "MySQL...\n");
 	exit(EXIT_FINE);
 }
 

@@ -14,7 +14,8 @@ struct command {
 	const char *name;
 	const char *synopsis; /* after the name in the usage line */
 	const char *purpose;  /* one line, for the list of commands */
-	const char *help;     /* the options, for "flashsale NAME --help" */
+	const char *options;  /* for its help, one or more lines each */
+	const char *notes;    /* the same, after the options; or NULL */
 	/* argv[0] is "flashsale NAME", for getopt's messages. */
 	int (*run)(const struct config *, int argc, char **argv);
 };

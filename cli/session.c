@@ -1,0 +1,322 @@
+/* Asking and waiting. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "log.h"
+
+#include "session.h"
+
+/* What a question left behind for its answer. */
+struct answer_slot {
+	struct session *session;
+	enum err err;
+	void *out; /* what the callback fills in */
+};
+
+static void
+answer(struct answer_slot *slot, enum err err)
+{
+	slot->err = err;
+	slot->session->waiting = false;
+}
+
+/* Run the loop until answer() has been called. */
+static enum err
+wait_for(struct answer_slot *slot)
+{
+	slot->session->waiting = true;
+	while (slot->session->waiting)
+		ev_run(slot->session->loop, EVRUN_ONCE);
+	return slot->err;
+}
+
+static void
+on_alarm(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+	(void)loop;
+	(void)events;
+	*(bool *)timer->data = false;
+}
+
+static void
+on_interrupt(struct ev_loop *loop, struct ev_signal *watcher, int events)
+{
+	(void)loop;
+	(void)events;
+	*(bool *)watcher->data = true;
+}
+
+bool
+session_sleep(struct session *s, double seconds)
+{
+	bool sleeping = true, interrupted = false;
+	struct ev_signal interrupt;
+	struct ev_timer timer;
+
+	ev_now_update(s->loop);
+	ev_timer_init(&timer, on_alarm, seconds, 0);
+	timer.data = &sleeping;
+	ev_timer_start(s->loop, &timer);
+	ev_signal_init(&interrupt, on_interrupt, SIGINT);
+	interrupt.data = &interrupted;
+	ev_signal_start(s->loop, &interrupt);
+	while (sleeping && !interrupted)
+		ev_run(s->loop, EVRUN_ONCE);
+	ev_timer_stop(s->loop, &timer);
+	ev_signal_stop(s->loop, &interrupt);
+	return !interrupted;
+}
+
+void
+session_open(struct session *s, const struct config *config)
+{
+	double deadline = clock_seconds() + config->redis_timeout_ms / 1000.0;
+	char why[WHY_SIZE];
+
+	*s = (struct session){
+	    .config = config, .loop = ev_default_loop(EVFLAG_AUTO)};
+	if (s->loop == NULL)
+		fatal(EXIT_OSERR, "the system gives no event loop");
+	if (redis_new(&s->redis, s->loop, config->redis_url,
+		config->redis_timeout_ms, why, sizeof(why)) != ERR_OK)
+		fatal(EXIT_CONFIG, "REDIS_URL: %s", why);
+	while (!redis_is_ready(s->redis)) {
+		if (clock_seconds() > deadline)
+			fatal(EXIT_UNAVAIL,
+			    "Redis cannot be reached: is it running, and is "
+			    "REDIS_URL right?");
+		session_sleep(s, 0.002);
+	}
+}
+
+void
+session_close(struct session *s)
+{
+	sqs_free(s->dead_letters);
+	sqs_free(s->queue);
+	db_free(s->db);
+	redis_free(s->redis);
+}
+
+int
+session_failed(enum err err, const char *doing)
+{
+	log_error("%s: Redis says \"%s\"", doing, err_name(err));
+	return EXIT_UNAVAIL;
+}
+
+/* --- Redis --- */
+
+static void
+on_view(enum err err, const struct sale_view *view, void *arg)
+{
+	struct answer_slot *slot = arg;
+
+	if (err == ERR_OK)
+		*(struct sale_view *)slot->out = *view;
+	answer(slot, err);
+}
+
+enum err
+session_look(struct session *s, const char *sku, struct sale_view *view)
+{
+	struct answer_slot slot = {.session = s, .out = view};
+
+	sale_look(s->redis, sku, on_view, &slot);
+	return wait_for(&slot);
+}
+
+static void
+on_list(enum err err, const char *const *skus, size_t n, void *arg)
+{
+	struct answer_slot *slot = arg;
+	struct sku_list *list = slot->out;
+	size_t i;
+
+	if (err == ERR_OK && n > 0) {
+		list->skus = calloc(n, sizeof(*list->skus));
+		if (list->skus == NULL)
+			err = ERR_NOMEM;
+	}
+	for (i = 0; err == ERR_OK && i < n; i++)
+		snprintf(list->skus[i], sizeof(list->skus[i]), "%s", skus[i]);
+	list->n = err == ERR_OK ? n : 0;
+	answer(slot, err);
+}
+
+enum err
+session_list(struct session *s, struct sku_list *list)
+{
+	struct answer_slot slot = {.session = s, .out = list};
+
+	*list = (struct sku_list){0};
+	sale_list(s->redis, on_list, &slot);
+	return wait_for(&slot);
+}
+
+static void
+on_started(enum err err, const struct sale_view *view,
+    const struct outbox_entry *entry, void *arg)
+{
+	(void)entry; /* the worker's keeper sends it */
+	on_view(err, view, arg);
+}
+
+enum err
+session_start_sale(struct session *s, const struct sale_change *change,
+    bool only_if_new, struct sale_view *view)
+{
+	struct answer_slot slot = {.session = s, .out = view};
+
+	sale_open(s->redis, change, only_if_new, on_started, &slot);
+	return wait_for(&slot);
+}
+
+static void
+on_done(enum err err, void *arg)
+{
+	answer(arg, err);
+}
+
+enum err
+session_set_state(struct session *s, const char *sku, enum sale_state state)
+{
+	struct answer_slot slot = {.session = s};
+
+	sale_set_state(s->redis, sku, state, on_done, &slot);
+	return wait_for(&slot);
+}
+
+struct outbox_sum {
+	const char *sale_id;
+	int64_t units;
+	size_t entries;
+};
+
+static void
+on_outbox(enum err err, const struct outbox_entry *entries, size_t n, void *arg)
+{
+	struct answer_slot *slot = arg;
+	struct outbox_sum *sum = slot->out;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		const struct message *m = &entries[i].message;
+
+		if (m->type == MESSAGE_ORDER &&
+		    strcmp(m->order.sale_id, sum->sale_id) == 0)
+			sum->units += m->order.quantity;
+	}
+	sum->entries = n;
+	answer(slot, err);
+}
+
+enum err
+session_read_outbox(struct session *s, const char *sku, const char *sale_id,
+    int64_t *units, size_t *entries)
+{
+	struct outbox_sum sum = {.sale_id = sale_id};
+	struct answer_slot slot = {.session = s, .out = &sum};
+	enum err err;
+
+	sale_read_outbox(s->redis, sku, 0, OUTBOX_READ_MAX, on_outbox, &slot);
+	err = wait_for(&slot);
+	*units = sum.units;
+	*entries = sum.entries;
+	return err;
+}
+
+/* --- SQS --- */
+
+struct queue_answer {
+	struct sqs_attributes *attributes;
+	char *why;
+};
+
+static void
+on_attributes(const struct sqs_result *result,
+    const struct sqs_attributes *attributes, void *arg)
+{
+	struct answer_slot *slot = arg;
+	struct queue_answer *out = slot->out;
+
+	if (result->err == ERR_OK)
+		*out->attributes = *attributes;
+	else
+		snprintf(out->why, WHY_SIZE, "%s %s %s", err_name(result->err),
+		    result->code, result->message);
+	answer(slot, result->err);
+}
+
+static enum err
+read_attributes(struct session *s, struct sqs **queue, const char *url,
+    struct sqs_attributes *attributes, char *why)
+{
+	struct queue_answer out = {attributes, why};
+	struct answer_slot slot = {.session = s, .out = &out};
+	enum err err;
+
+	if (*queue == NULL) {
+		err = sqs_new(queue, s->loop, s->config, url, 1, why, WHY_SIZE);
+		if (err != ERR_OK)
+			return err;
+	}
+	sqs_get_queue_attributes(*queue, on_attributes, &slot);
+	return wait_for(&slot);
+}
+
+enum err
+session_read_queue(
+    struct session *s, struct sqs_attributes *attributes, char why[WHY_SIZE])
+{
+	const char *url = s->config->sqs_queue_url;
+
+	snprintf(why, WHY_SIZE, "SQS_QUEUE_URL is not set");
+	if (url[0] == '\0')
+		return ERR_BAD_INPUT;
+	return read_attributes(s, &s->queue, url, attributes, why);
+}
+
+enum err
+session_read_dead_letters(
+    struct session *s, struct sqs_attributes *attributes, char why[WHY_SIZE])
+{
+	const char *url = s->config->sqs_dlq_url;
+
+	snprintf(why, WHY_SIZE, "SQS_DLQ_URL is not set");
+	if (url[0] == '\0')
+		return ERR_NOT_FOUND;
+	return read_attributes(s, &s->dead_letters, url, attributes, why);
+}
+
+/* --- MySQL --- */
+
+enum err
+session_read_book(struct session *s, const char *sale_id,
+    struct ledger_book *book, char why[WHY_SIZE])
+{
+	enum err err;
+
+	*book = (struct ledger_book){0};
+	snprintf(why, WHY_SIZE, "MYSQL_URL is not set");
+	if (s->config->mysql_url[0] == '\0')
+		return ERR_BAD_INPUT;
+	if (s->db == NULL) {
+		err = db_new(&s->db, s->config->mysql_url,
+		    s->config->mysql_timeout_ms, why, WHY_SIZE);
+		if (err != ERR_OK)
+			return err;
+	}
+	err = db_connect(s->db);
+	if (err == ERR_OK) {
+		err = ledger_read_book(s->db, sale_id, book);
+		if (err == ERR_NOT_FOUND)
+			err = ERR_OK;
+	}
+	if (err != ERR_OK)
+		snprintf(why, WHY_SIZE, "%s", db_error(s->db));
+	return err;
+}

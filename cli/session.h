@@ -1,0 +1,78 @@
+/*
+ * A command's connections to Redis, SQS and MySQL, and its questions to
+ * them.  The libraries answer by callback; a command asks and waits, which
+ * is what these functions are: each runs the event loop until its answer is
+ * there.
+ */
+#ifndef FLASHSALE_SESSION_H
+#define FLASHSALE_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <ev.h>
+
+#include "config.h"
+#include "err.h"
+#include "ledger.h"
+#include "sale.h"
+#include "sqs.h"
+
+struct session {
+	const struct config *config;
+	struct ev_loop *loop;
+	struct redis *redis;
+	struct sqs *queue, *dead_letters; /* NULL until asked */
+	struct db *db;
+	bool waiting; /* for an answer */
+};
+
+/* Connect to Redis; dies (69) when it cannot be reached. The others are
+ * connected to when they are asked. */
+void session_open(struct session *, const struct config *);
+void session_close(struct session *);
+
+/* The exit code for a Redis that failed in the middle, once logged. */
+int session_failed(enum err, const char *doing);
+
+/* --- Redis --- */
+
+enum err session_look(
+    struct session *, const char *sku, struct sale_view *) MUST_CHECK;
+
+struct sku_list {
+	char (*skus)[SKU_MAX + 1]; /* sorted; free() it */
+	size_t n;
+};
+enum err session_list(struct session *, struct sku_list *) MUST_CHECK;
+
+enum err session_start_sale(struct session *, const struct sale_change *,
+    bool only_if_new, struct sale_view *) MUST_CHECK;
+enum err session_set_state(
+    struct session *, const char *sku, enum sale_state) MUST_CHECK;
+
+#define OUTBOX_READ_MAX 100 /* entries, of the oldest */
+
+/* The units of this sale that wait in the outbox, as far as can be read:
+ * of the OUTBOX_READ_MAX oldest entries; *entries of them there were. */
+enum err session_read_outbox(struct session *, const char *sku,
+    const char *sale_id, int64_t *units, size_t *entries) MUST_CHECK;
+
+/* --- SQS and MySQL: on failure why says more --- */
+
+#define WHY_SIZE 512
+
+enum err session_read_queue(
+    struct session *, struct sqs_attributes *, char why[WHY_SIZE]) MUST_CHECK;
+/* ERR_NOT_FOUND: SQS_DLQ_URL is not set. */
+enum err session_read_dead_letters(
+    struct session *, struct sqs_attributes *, char why[WHY_SIZE]) MUST_CHECK;
+/* A sale that MySQL has not heard of yet is all zeros, and ERR_OK. */
+enum err session_read_book(struct session *, const char *sale_id,
+    struct ledger_book *, char why[WHY_SIZE]) MUST_CHECK;
+
+/* Let time pass; false when SIGINT has come meanwhile. */
+bool session_sleep(struct session *, double seconds);
+
+#endif

@@ -1,0 +1,92 @@
+/* flashsale pause, resume and close: what the operator may do to a sale. */
+#include <getopt.h>
+#include <stdio.h>
+
+#include "exit_codes.h"
+#include "sale.h"
+
+#include "command.h"
+#include "session.h"
+
+static const struct option options[] = {
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
+};
+
+static int
+change_state(const struct command *command, enum sale_state state,
+    const char *done, const struct config *config, int argc, char **argv)
+{
+	struct session session;
+	const char *sku;
+	enum err err;
+	int option, code = EXIT_FINE;
+
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		if (option == 'h')
+			command_help(command);
+		command_hint(command);
+	}
+	sku = command_sku(command, argc, argv, NULL);
+	session_open(&session, config);
+	err = session_set_state(&session, sku, state);
+	if (err == ERR_OK) {
+		printf("%s: %s\n", sku, done);
+	} else if (err == ERR_NOT_FOUND) {
+		fprintf(stderr, "flashsale %s: %s has no sale.\n",
+		    command->name, sku);
+		code = EXIT_FAILED;
+	} else {
+		code = session_failed(err, "changing the sale");
+	}
+	session_close(&session);
+	return code;
+}
+
+static int
+run_pause(const struct config *config, int argc, char **argv)
+{
+	return change_state(
+	    &command_pause, SALE_PAUSED, "paused", config, argc, argv);
+}
+
+static int
+run_resume(const struct config *config, int argc, char **argv)
+{
+	return change_state(
+	    &command_resume, SALE_OPEN, "open", config, argc, argv);
+}
+
+static int
+run_close(const struct config *config, int argc, char **argv)
+{
+	return change_state(
+	    &command_close, SALE_CLOSED, "closed", config, argc, argv);
+}
+
+const struct command command_pause = {
+    "pause",
+    "SKU",
+    "Let nobody buy for the moment",
+    "",
+    NULL,
+    run_pause,
+};
+
+const struct command command_resume = {
+    "resume",
+    "SKU",
+    "Go on with a paused or closed sale",
+    "",
+    NULL,
+    run_resume,
+};
+
+const struct command command_close = {
+    "close",
+    "SKU",
+    "End the sale; what is left stays unsold",
+    "",
+    NULL,
+    run_close,
+};
