@@ -155,9 +155,11 @@ static enum err
 db_fail(struct db *db, MYSQL *mysql)
 {
 	unsigned code = mysql_errno(mysql);
+	bool unmigrated = code == ER_BAD_DB_ERROR || code == ER_NO_SUCH_TABLE;
 
-	snprintf(
-	    db->error, sizeof(db->error), "%u %s", code, mysql_error(mysql));
+	snprintf(db->error, sizeof(db->error), "%u %s%s", code,
+	    mysql_error(mysql),
+	    unmigrated ? " (\"flashsale migrate\" creates it)" : "");
 	if (mysql == db->mysql && is_connection_error(code))
 		db_disconnect(db);
 	return classify(code);

@@ -237,11 +237,27 @@ add_sale_row(struct sql *sql, const struct message *message)
  * more what is news (as is_news does).  Assignments are made from left to
  * right: what the condition reads is assigned last.
  */
-#define NEWS "(VALUES(revision), VALUES(defined)) > (revision, defined)"
-#define IF_NEWS(column) column " = IF(" NEWS ", VALUES(" column "), " column ")"
-#define IF_DEFINED(column)                                          \
-	column " = IF(" NEWS " AND VALUES(defined), VALUES(" column \
-	       "), " column ")"
+#define NEWS                                                            \
+	"(VALUES(revision) > revision OR (VALUES(revision) = revision " \
+	"AND VALUES(defined) > defined))"
+
+static void
+add_sale_update(struct sql *sql)
+{
+	static const char *const definition[] = {"name", "limit_per_user",
+	    "opens_at", "closes_at", "price_minor", "currency", "created_at"};
+	size_t i;
+
+	sql_add(sql, " ON DUPLICATE KEY UPDATE ");
+	for (i = 0; i < sizeof(definition) / sizeof(definition[0]); i++)
+		sql_add(sql,
+		    "%s = IF(" NEWS " AND VALUES(defined), "
+		    "VALUES(%s), %s), ",
+		    definition[i], definition[i], definition[i]);
+	sql_add(sql, "total = IF(" NEWS ", VALUES(total), total), "
+		     "defined = IF(" NEWS ", VALUES(defined), defined), "
+		     "revision = GREATEST(VALUES(revision), revision)");
+}
 
 static enum err
 write_sales(struct haul *haul)
@@ -265,20 +281,7 @@ write_sales(struct haul *haul)
 	}
 	if (comma[0] == '\0')
 		return ERR_OK;
-	sql_add(sql,
-	    " ON DUPLICATE KEY UPDATE " IF_DEFINED("name") ", " IF_DEFINED("lim"
-									   "it_"
-									   "per"
-									   "_us"
-									   "er") ", " IF_DEFINED("opens_at") ", " IF_DEFINED("closes_at") ", " IF_DEFINED(
-		"price_minor") ", " IF_DEFINED("currency") ", " IF_DEFINED("cre"
-									   "ate"
-									   "d_"
-									   "at") ", " IF_NEWS("total") ", "
-												       "defined = IF(VALUES(revision) > revision, VALUES(defined), "
-												       "IF(VALUES(revision) = revision, GREATEST(VALUES(defined), "
-												       "defined), defined)), "
-												       "revision = GREATEST(VALUES(revision), revision)");
+	add_sale_update(sql);
 	err = db_run(haul->db, sql, NULL);
 	return err == ERR_OK ? lock_sales(haul) : err;
 }

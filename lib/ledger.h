@@ -34,8 +34,8 @@ enum ledger_verdict {
 struct ledger_entry {
 	const struct message *message; /* NULL: park it */
 	const char *message_id;	       /* for parking */
-	const char *body;
-	size_t body_len;
+	const char *body; /* its first PARKED_BODY_MAX bytes are enough */
+	size_t body_len;  /* of all of it */
 	char reason[PARKED_REASON_MAX + 1]; /* why it is parked */
 
 	enum ledger_verdict verdict;

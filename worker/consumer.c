@@ -1,0 +1,460 @@
+/*
+ * A consumer.  Long polls bring messages; at the end of each turn of the
+ * event loop all that have come are written to MySQL in one transaction, and
+ * only then deleted from SQS.  The calls to MySQL block, which is fine: the
+ * answers to other polls wait in their sockets meanwhile and make the next
+ * haul larger.
+ *
+ * While MySQL is out of order nothing is received: each receive of a message
+ * that cannot be written would take it a step closer to the dead-letter
+ * queue.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <ev.h>
+
+#include "clock.h"
+#include "exit_codes.h"
+#include "ledger.h"
+#include "log.h"
+#include "metrics.h"
+#include "pool.h"
+#include "redis.h"
+#include "sqs.h"
+
+#include "answers.h"
+#include "catch.h"
+#include "consumer.h"
+#include "part.h"
+#include "settle.h"
+#include "stats.h"
+
+/* Deletes and hand-backs in flight at once. */
+#define ANSWER_CONNECTIONS 4
+
+/* A message is written only if this share of its lease is left. */
+#define LEASE_MARGIN 0.25
+
+/* The master kills at DRAIN_SECONDS: be gone a little earlier. */
+#define DEADLINE 0.9
+
+/* Seconds that a message rests which could not be written, at least; up to
+ * twice that, so that they do not come back all at once. */
+#define HAND_BACK_SECONDS 5
+
+struct consumer {
+	const struct config *config;
+	struct ev_loop *loop;
+	struct sqs *polling;   /* its connections are taken by long polls */
+	struct sqs *answering; /* for what must not wait behind those */
+	struct answers *answers;
+	struct redis *redis;
+	struct db *db;
+	struct catch *catch;
+	struct ledger_entry *entries; /* HAUL_MAX of them */
+	const char **handles;	      /* HAUL_MAX of them */
+
+	unsigned polls;	       /* in flight */
+	unsigned polls_wanted; /* grows while receives come back full */
+	size_t settling;       /* calls to Redis in flight */
+	double blocked;	       /* seconds that the last haul took */
+	bool store_works;      /* false: receive nothing */
+	bool on_trial;	       /* MySQL is back, but has not written yet */
+	bool leaving;
+
+	struct part queue, store;
+	ev_timer queue_pause; /* running: no polls until it ends */
+	ev_timer probe;	      /* running while the store does not work */
+	ev_timer deadline;    /* running while leaving */
+	ev_prepare turn;
+};
+
+/* --- Receiving --- */
+
+static unsigned
+receive_max(const struct consumer *c)
+{
+	return c->config->haul_max < SQS_BATCH_MAX ? c->config->haul_max
+						   : SQS_BATCH_MAX;
+}
+
+/* So many that everything they bring fits into one haul. */
+static unsigned
+polls_max(const struct consumer *c)
+{
+	unsigned fit = c->config->haul_max / receive_max(c);
+
+	return c->config->polls < fit ? c->config->polls : fit;
+}
+
+static void
+adapt_polls(struct consumer *c, size_t received)
+{
+	if (received == 0)
+		c->polls_wanted = 1;
+	else if (received == receive_max(c))
+		c->polls_wanted *= 2;
+	if (c->polls_wanted > polls_max(c))
+		c->polls_wanted = polls_max(c);
+}
+
+/*
+ * The lease runs from the moment SQS gave the message away; its answer may
+ * have been waiting in the socket for as long as the last haul blocked us.
+ */
+static void
+on_received(const struct sqs_result *result, const struct sqs_message *messages,
+    size_t n, void *arg)
+{
+	struct consumer *c = arg;
+	double lease_ends =
+	    clock_seconds() - c->blocked + c->config->visibility_seconds;
+	size_t i;
+
+	c->polls--;
+	if (result->err != ERR_OK) {
+		double pause =
+		    part_failed(&c->queue, "cannot receive: %s %s %s",
+			err_name(result->err), result->code, result->message);
+
+		c->polls_wanted = 1;
+		if (!ev_is_active(&c->queue_pause)) {
+			ev_timer_set(&c->queue_pause, pause, 0.);
+			ev_timer_start(c->loop, &c->queue_pause);
+		}
+		return;
+	}
+	part_works(&c->queue);
+	metrics_add(STAT_RECEIVED, (int64_t)n);
+	adapt_polls(c, n);
+	for (i = 0; i < n; i++)
+		catch_add(c->catch, &messages[i], lease_ends);
+}
+
+static bool
+may_poll(const struct consumer *c)
+{
+	return !c->leaving && c->store_works &&
+	       !ev_is_active(&c->queue_pause) &&
+	       c->polls < (c->on_trial ? 1 : c->polls_wanted) &&
+	       answers_pending(c->answers) < 4 * (size_t)c->config->haul_max;
+}
+
+static void
+start_polls(struct consumer *c)
+{
+	while (may_poll(c)) {
+		c->polls++;
+		sqs_receive(c->polling, receive_max(c),
+		    c->config->poll_wait_seconds, c->config->visibility_seconds,
+		    on_received, c);
+	}
+}
+
+/* --- Writing --- */
+
+/* Whose lease is nearly over is being given to somebody else by now. */
+static void
+drop_expiring(struct consumer *c)
+{
+	double margin = c->config->visibility_seconds * LEASE_MARGIN;
+	double now = clock_seconds();
+	size_t i;
+
+	for (i = catch_size(c->catch); i-- > 0;)
+		if (catch_at(c->catch, i)->lease_ends - now < margin)
+			catch_drop(c->catch, i);
+}
+
+static size_t
+make_entries(struct consumer *c)
+{
+	size_t i, n = catch_size(c->catch);
+
+	for (i = 0; i < n; i++) {
+		struct caught *caught = catch_at(c->catch, i);
+		bool readable = caught->reason[0] == '\0';
+
+		c->entries[i] = (struct ledger_entry){
+		    .message = readable ? &caught->message : NULL,
+		    .message_id = caught->message_id,
+		    .body = caught->body,
+		    .body_len = caught->body_len,
+		};
+		memcpy(c->entries[i].reason, caught->reason,
+		    sizeof(caught->reason));
+	}
+	return n;
+}
+
+/*
+ * A connection that was idle may have been closed by the server: that is no
+ * outage, so a failure on an old connection is tried on a new one.
+ */
+static enum err
+persist(struct consumer *c, size_t n)
+{
+	bool was_connected = db_is_connected(c->db);
+	enum err err = db_connect(c->db);
+
+	if (err == ERR_OK)
+		err = ledger_persist(c->db, c->entries, n);
+	if (err == ERR_OK || !was_connected || db_is_connected(c->db))
+		return err;
+	err = db_connect(c->db);
+	if (err == ERR_OK)
+		err = ledger_persist(c->db, c->entries, n);
+	return err;
+}
+
+static void
+count_entry(const struct ledger_entry *entry)
+{
+	static const enum worker_metric stats[] = {
+	    [LEDGER_CONFIRMED] = STAT_CONFIRMED,
+	    [LEDGER_REJECTED] = STAT_REJECTED,
+	    [LEDGER_NOTED] = STAT_NOTED,
+	    [LEDGER_PARKED] = STAT_PARKED,
+	};
+
+	metrics_add(
+	    entry->duplicate ? STAT_DUPLICATE : stats[entry->verdict], 1);
+	if (entry->verdict == LEDGER_PARKED)
+		log_warn("message %s is parked: %s", entry->message_id,
+		    entry->reason);
+	else if (entry->verdict == LEDGER_REJECTED && !entry->duplicate)
+		log_order_error(entry->message->order.id,
+		    "rejected: sale %s has no units left for it",
+		    entry->message->order.sale_id);
+}
+
+/* What is written is deleted; the rest goes back. */
+static void
+answer_entries(struct consumer *c, size_t n)
+{
+	unsigned after =
+	    c->leaving
+		? 0
+		: HAND_BACK_SECONDS + (unsigned)(drand48() * HAND_BACK_SECONDS);
+	size_t i, written = 0, back = n;
+
+	for (i = 0; i < n; i++) {
+		const char *handle = catch_at(c->catch, i)->receipt_handle;
+
+		if (c->entries[i].verdict == LEDGER_NONE) {
+			c->handles[--back] = handle;
+			continue;
+		}
+		count_entry(&c->entries[i]);
+		c->handles[written++] = handle;
+	}
+	answers_delete(c->answers, c->handles, written);
+	answers_hand_back(c->answers, c->handles + back, n - back, after);
+	settle_entries(c->redis, c->entries, n, &c->settling);
+}
+
+static void
+store_failed(struct consumer *c, const char *what)
+{
+	double pause = part_failed(&c->store, "%s: %s", what, db_error(c->db));
+
+	c->store_works = false;
+	c->on_trial = true;
+	if (!c->leaving) {
+		ev_timer_set(&c->probe, pause, 0.);
+		ev_timer_start(c->loop, &c->probe);
+	}
+}
+
+static void
+write_haul(struct consumer *c)
+{
+	double start = clock_seconds();
+	enum err err = ERR_UNAVAILABLE;
+	size_t n;
+
+	drop_expiring(c);
+	n = make_entries(c);
+	if (c->store_works && n > 0) {
+		err = persist(c, n);
+		metrics_observe(STAT_HAUL_SECONDS, clock_seconds() - start);
+		if (err != ERR_OK)
+			store_failed(c, "cannot write orders");
+	}
+	if (err == ERR_OK) {
+		part_works(&c->store);
+		c->on_trial = false;
+	}
+	answer_entries(c, n);
+	while (catch_size(c->catch) > 0)
+		catch_drop(c->catch, catch_size(c->catch) - 1);
+	c->blocked = clock_seconds() - start;
+}
+
+static void
+on_probe(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct consumer *c = timer->data;
+
+	(void)loop;
+	(void)events;
+	if (c->leaving)
+		return;
+	if (ledger_probe(c->db) != ERR_OK) {
+		store_failed(c, "out of order");
+		return;
+	}
+	part_answers(&c->store);
+	log_debug("MySQL: %s", db_server(c->db));
+	c->store_works = true;
+}
+
+/* --- Coming and going --- */
+
+static bool
+is_idle(const struct consumer *c)
+{
+	return c->polls == 0 && c->settling == 0 &&
+	       answers_pending(c->answers) == 0;
+}
+
+/* Everything that came in this turn has come: now write it. */
+static void
+on_end_of_turn(struct ev_loop *loop, ev_prepare *prepare, int events)
+{
+	struct consumer *c = prepare->data;
+
+	(void)events;
+	c->blocked = 0;
+	if (catch_size(c->catch) > 0)
+		write_haul(c);
+	start_polls(c);
+	if (c->leaving && is_idle(c))
+		ev_break(loop, EVBREAK_ALL);
+}
+
+/* The end of the pause is all there is to it: the turn starts the polls. */
+static void
+on_queue_pause_over(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	(void)loop;
+	(void)timer;
+	(void)events;
+}
+
+static void
+on_deadline(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct consumer *c = timer->data;
+
+	(void)events;
+	log_warn("leaving with %u polls and %zu deletes unanswered: those "
+		 "messages come back by themselves",
+	    c->polls, answers_pending(c->answers));
+	ev_break(loop, EVBREAK_ALL);
+}
+
+/*
+ * Start no more polls, but let those end that are out: SQS may have given
+ * them messages already, which would stay hidden until their lease is over.
+ */
+static void
+leave(void *arg)
+{
+	struct consumer *c = arg;
+
+	c->leaving = true;
+	ev_timer_stop(c->loop, &c->probe);
+	ev_timer_start(c->loop, &c->deadline);
+}
+
+static enum err
+open_parts(struct consumer *c, char *why, size_t size)
+{
+	const struct config *config = c->config;
+	enum err err;
+
+	err = db_new(
+	    &c->db, config->mysql_url, config->mysql_timeout_ms, why, size);
+	if (err == ERR_OK)
+		err = redis_new(&c->redis, c->loop, config->redis_url,
+		    config->redis_timeout_ms, why, size);
+	if (err == ERR_OK)
+		err = sqs_new(&c->polling, c->loop, config,
+		    config->sqs_queue_url, config->polls, why, size);
+	if (err == ERR_OK)
+		err = sqs_new(&c->answering, c->loop, config,
+		    config->sqs_queue_url, ANSWER_CONNECTIONS, why, size);
+	return err;
+}
+
+static enum err
+allocate(struct consumer *c)
+{
+	enum err err;
+
+	c->entries = calloc(c->config->haul_max, sizeof(c->entries[0]));
+	c->handles = calloc(c->config->haul_max, sizeof(c->handles[0]));
+	if (c->entries == NULL || c->handles == NULL)
+		return ERR_NOMEM;
+	err = catch_new(&c->catch, c->config->haul_max);
+	if (err == ERR_OK)
+		err = answers_new(&c->answers, c->loop, c->answering);
+	return err;
+}
+
+static void
+start_watchers(struct consumer *c)
+{
+	ev_timer_init(&c->queue_pause, on_queue_pause_over, 0., 0.);
+	ev_timer_init(&c->probe, on_probe, 0., 0.);
+	ev_timer_init(
+	    &c->deadline, on_deadline, c->config->drain_seconds * DEADLINE, 0.);
+	ev_prepare_init(&c->turn, on_end_of_turn);
+	c->probe.data = c->deadline.data = c->turn.data = c;
+	ev_prepare_start(c->loop, &c->turn);
+	/* Receive nothing before MySQL is known to take it. */
+	ev_timer_start(c->loop, &c->probe);
+	pool_watch_parent(c->loop, leave, c);
+}
+
+static void
+close_all(struct consumer *c)
+{
+	answers_free(c->answers);
+	sqs_free(c->answering);
+	sqs_free(c->polling);
+	redis_free(c->redis);
+	db_free(c->db);
+	catch_free(c->catch);
+	free(c->handles);
+	free(c->entries);
+	ev_loop_destroy(c->loop);
+}
+
+int
+consumer_main(const struct config *config)
+{
+	struct consumer c = {
+	    .config = config,
+	    .polls_wanted = 1,
+	    .queue = {.name = "SQS"},
+	    .store = {.name = "MySQL"},
+	};
+	char why[256] = "out of memory";
+
+	srand48(getpid());
+	c.loop = ev_loop_new(EVFLAG_AUTO);
+	if (c.loop == NULL)
+		fatal(EXIT_OSERR, "cannot make an event loop");
+	if (open_parts(&c, why, sizeof(why)) != ERR_OK)
+		fatal(EXIT_CONFIG, "%s", why);
+	if (allocate(&c) != ERR_OK)
+		fatal(EXIT_OSERR, "out of memory");
+	start_watchers(&c);
+	ev_run(c.loop, 0);
+	close_all(&c);
+	return EXIT_FINE;
+}

@@ -1,0 +1,149 @@
+/*
+ * flashsale-worker: consumers bring orders from SQS to MySQL; a keeper brings
+ * to SQS what waits in Redis.  This file starts them and knows no more.
+ */
+#include <ev.h>
+
+#include "config.h"
+#include "db.h"
+#include "exit_codes.h"
+#include "log.h"
+#include "metrics.h"
+#include "pool.h"
+#include "redis.h"
+#include "sqs.h"
+
+#include "consumer.h"
+#include "keeper.h"
+#include "stats.h"
+
+/* Child 0 is the keeper. */
+#define KEEPERS 1
+
+static const struct config_about about = {
+    .program = "flashsale-worker",
+    .which = FOR_WORKER,
+    .synopsis = "[options]",
+    .purpose = "Writes the orders that arrive through SQS to MySQL.",
+};
+
+static enum err
+check_queue(
+    struct ev_loop *loop, const struct config *config, char *why, size_t size)
+{
+	struct sqs *sqs;
+	enum err err;
+
+	if (config->sqs_queue_url[0] == '\0') {
+		snprintf(why, size,
+		    "SQS_QUEUE_URL: not set; the queue that orders come from, "
+		    "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME");
+		return ERR_BAD_INPUT;
+	}
+	err = sqs_new(&sqs, loop, config, config->sqs_queue_url, 1, why, size);
+	if (err == ERR_OK)
+		sqs_free(sqs);
+	return err;
+}
+
+static enum err
+check_store(const struct config *config, char *why, size_t size)
+{
+	struct db_address address;
+	char reason[200];
+
+	if (config->mysql_url[0] == '\0') {
+		snprintf(why, size,
+		    "MYSQL_URL: not set; the database that orders go to, "
+		    "mysql://user:password@host/database");
+		return ERR_BAD_INPUT;
+	}
+	if (db_parse_url(config->mysql_url, &address, reason, sizeof(reason)) ==
+	    ERR_OK)
+		return ERR_OK;
+	snprintf(why, size, "MYSQL_URL: %s", reason);
+	return ERR_BAD_INPUT;
+}
+
+static enum err
+check_redis(
+    struct ev_loop *loop, const struct config *config, char *why, size_t size)
+{
+	struct redis *redis;
+	enum err err;
+
+	err = redis_new(&redis, loop, config->redis_url,
+	    config->redis_timeout_ms, why, size);
+	if (err == ERR_OK)
+		redis_free(redis);
+	return err;
+}
+
+/* Could the children work with these settings?  Contacts nobody. */
+static enum err
+check_settings(const struct config *config, char *why, size_t size)
+{
+	struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
+	enum err err;
+
+	if (loop == NULL) {
+		snprintf(why, size, "cannot make an event loop");
+		return ERR_NOMEM;
+	}
+	err = check_store(config, why, size);
+	if (err == ERR_OK)
+		err = check_redis(loop, config, why, size);
+	if (err == ERR_OK)
+		err = check_queue(loop, config, why, size);
+	ev_loop_destroy(loop);
+	return err;
+}
+
+static bool
+reload(void *arg)
+{
+	struct config *config = arg;
+	enum err err;
+	char why[512];
+
+	err = config_reload(config, why, sizeof(why));
+	if (err == ERR_OK)
+		err = check_settings(config, why, sizeof(why));
+	if (err != ERR_OK) {
+		log_error("reload: %s; the old processes go on", why);
+		return false;
+	}
+	config_log(config, &about);
+	return true;
+}
+
+static int
+child(unsigned slot, void *arg)
+{
+	metrics_use_slot(slot + 1);
+	return slot < KEEPERS ? keeper_main(arg) : consumer_main(arg);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct config config;
+	char why[512];
+
+	if (config_load(&config, &about, argc, argv) < argc)
+		fatal(EXIT_USAGE, "takes options only; see --help");
+	log_init(about.program, config.log_level, config.log_syslog);
+	if (check_settings(&config, why, sizeof(why)) != ERR_OK)
+		fatal(EXIT_CONFIG, "%s", why);
+	config_log(&config, &about);
+	log_info("%s", db_library());
+	stats_init(1 + KEEPERS + config.consumers);
+	return pool_run(&(struct pool_options){
+	    .name = "worker process",
+	    .children = KEEPERS + config.consumers,
+	    .drain_seconds = config.drain_seconds,
+	    .child = child,
+	    .reload = reload,
+	    .arg = &config,
+	});
+}

@@ -1,0 +1,26 @@
+/* What the worker counts, and the line that tells of it. */
+#ifndef WORKER_STATS_H
+#define WORKER_STATS_H
+
+enum worker_metric {
+	STAT_RECEIVED,
+	STAT_CONFIRMED,
+	STAT_REJECTED,
+	STAT_NOTED,
+	STAT_DUPLICATE,
+	STAT_PARKED,
+	STAT_HANDED_BACK,
+	STAT_DELETED,
+	STAT_DELETE_FAILED,
+	STAT_RESENT,
+	STAT_HAUL_SECONDS,
+	STATS,
+};
+
+/* Before the first fork; processes are the master (0) and its children. */
+void stats_init(unsigned processes);
+
+/* Log what all processes did since the last call, if anything. */
+void stats_log(void);
+
+#endif
