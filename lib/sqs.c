@@ -278,8 +278,6 @@ on_credentials(const struct credentials *keys, const char *why, void *arg)
 	struct call *call = arg;
 
 	if (keys == NULL) {
-		if (log_rate_ok(&call->sqs->last_warning))
-			log_warn("sqs: no credentials: %s", why);
 		call_fail_soon(call, ERR_DENIED, why);
 		return;
 	}
