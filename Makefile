@@ -77,6 +77,12 @@ $(OUT)/tests/%: $(OBJ)/tests/unit/%.o $(filter-out %/main.o,$(FCGI_OBJS)) \
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka -lfcgi $(LIBS)
 
+# test_cli_*: everything of cli/ instead.
+$(OUT)/tests/test_cli_%: $(OBJ)/tests/unit/test_cli_%.o \
+		$(filter-out %/main.o,$(CLI_OBJS)) $(OUT)/libflashsale.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
+
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 
 # --- Proof ---------------------------------------------------------------

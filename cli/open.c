@@ -231,35 +231,38 @@ run_reset(const struct config *config, int argc, char **argv)
 	return start_sale(config, &o, argc, argv);
 }
 
-#define SALE_OPTIONS(otherwise)                                                                                                         \
-	"  --stock=N          units to sell\n"                                                                                          \
-	"  --limit=N          units a buyer may hold; 0 = no "                                                                          \
-	"limit " otherwise(                                                                                                             \
-	    "1") "  --name=TEXT        shown to "                                                                                       \
-		 "buyers " otherwise(                                                                                                   \
-		     "the SKU") "  "                                                                                                    \
-				"--opens=TIME "                                                                                         \
-				"      now, "                                                                                           \
-				"+90s, +5m, "                                                                                           \
-				"+2h, +1d or "                                                                                          \
-				"RFC "                                                                                                  \
-				"3339"                                                                                                  \
-				" " otherwise("now") "  --closes=TIME      "                                                            \
-						     "the same, or "                                                                    \
-						     "never " otherwise("neve"                                                          \
-									"r") "  --price=AMOUNT     of a unit, as in 799.00 " otherwise( \
-							 "0") "  "                                                                      \
-							      "--"                                                                      \
-							      "curr"                                                                    \
-							      "ency"                                                                    \
-							      "=COD"                                                                    \
-							      "E   "                                                                    \
-							      " ISO"                                                                    \
-							      " 421"                                                                    \
-							      "7"                                                                       \
-							      " " otherwise(                                                            \
-								  "USD")
-#define BY_DEFAULT(value) "(" value ")\n"
+#define SALE_OPTIONS(otherwise)                                                           \
+	"  --stock=N          units to sell\n"                                            \
+	"  --limit=N          units a buyer may hold; 0 = no "                            \
+	"limit" otherwise(                                                                \
+	    "1") "  --name=TEXT        shown to "                                         \
+		 "buyers" otherwise(                                                      \
+		     "the SKU") "  "                                                      \
+				"--opens=TIME "                                           \
+				"      now, "                                             \
+				"+90s, +5m, "                                             \
+				"+2h, +1d or "                                            \
+				"RFC "                                                    \
+				"3339"                                                    \
+				"" otherwise(                                             \
+				    "now") "  --closes=TIME      "                        \
+					   "the same, or "                                \
+					   "never" otherwise(                             \
+					       "neve"                                     \
+					       "r") "  --price=AMOUNT     of "            \
+						    "a unit, as in "                      \
+						    "799.00" otherwise("0") "  "          \
+									    "--"          \
+									    "curr"        \
+									    "ency"        \
+									    "=COD"        \
+									    "E   "        \
+									    " ISO"        \
+									    " 421"        \
+									    "7"           \
+									    "" otherwise( \
+										"USD")
+#define BY_DEFAULT(value) " (" value ")\n"
 #define KEPT(value) "\n"
 
 const struct command command_open = {
