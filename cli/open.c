@@ -231,46 +231,22 @@ run_reset(const struct config *config, int argc, char **argv)
 	return start_sale(config, &o, argc, argv);
 }
 
-#define SALE_OPTIONS(otherwise)                                                           \
-	"  --stock=N          units to sell\n"                                            \
-	"  --limit=N          units a buyer may hold; 0 = no "                            \
-	"limit" otherwise(                                                                \
-	    "1") "  --name=TEXT        shown to "                                         \
-		 "buyers" otherwise(                                                      \
-		     "the SKU") "  "                                                      \
-				"--opens=TIME "                                           \
-				"      now, "                                             \
-				"+90s, +5m, "                                             \
-				"+2h, +1d or "                                            \
-				"RFC "                                                    \
-				"3339"                                                    \
-				"" otherwise(                                             \
-				    "now") "  --closes=TIME      "                        \
-					   "the same, or "                                \
-					   "never" otherwise(                             \
-					       "neve"                                     \
-					       "r") "  --price=AMOUNT     of "            \
-						    "a unit, as in "                      \
-						    "799.00" otherwise("0") "  "          \
-									    "--"          \
-									    "curr"        \
-									    "ency"        \
-									    "=COD"        \
-									    "E   "        \
-									    " ISO"        \
-									    " 421"        \
-									    "7"           \
-									    "" otherwise( \
-										"USD")
-#define BY_DEFAULT(value) " (" value ")\n"
-#define KEPT(value) "\n"
+static const char sale_options[] =
+    "  --stock=N          units to sell\n"
+    "  --limit=N          units a buyer may hold; 0 = no limit\n"
+    "  --name=TEXT        shown to buyers\n"
+    "  --opens=TIME       now, +90s, +5m, +2h, +1d or RFC 3339\n"
+    "  --closes=TIME      the same, or never\n"
+    "  --price=AMOUNT     of a unit, as in 799.00\n"
+    "  --currency=CODE    ISO 4217\n";
 
 const struct command command_open = {
     "open",
     "SKU --stock N [OPTION...]",
     "Open the first sale of a SKU",
-    SALE_OPTIONS(BY_DEFAULT),
-    NULL,
+    sale_options,
+    "What is not given: limit 1, named as the SKU, open from now on, never\n"
+    "closing, price 0 USD.\n",
     run_open,
 };
 
@@ -278,7 +254,7 @@ const struct command command_reset = {
     "reset",
     "SKU --stock N [OPTION...]",
     "End the sale of a SKU, if any, and start a new one",
-    SALE_OPTIONS(KEPT),
+    sale_options,
     "What is not given is as in the sale before.\n",
     run_reset,
 };
