@@ -1,0 +1,236 @@
+"""flashsale(1): the operator's commands."""
+
+import json
+import re
+import time
+
+import pytest
+
+from harness.wait import eventually
+from harness.web import assert_problem
+
+pytestmark = pytest.mark.stacks("lighttpd")
+
+
+def ok(done):
+    assert done.returncode == 0, done
+    return done.stdout
+
+
+# --- open, reset, pause, resume, close ---
+
+def test_open(stack, new_sku):
+    sku = new_sku()
+    ok(stack.cli("open", sku, "--stock", 5, "--limit", 2, "--name", "A thing",
+                 "--price", "799.00", "--currency", "EUR"))
+    stock = stack.web.stock(sku)
+    assert (stock["total"], stock["remaining"]) == (5, 5)
+    assert (stock["name"], stock["status"]) == ("A thing", "on_sale")
+    order = stack.web.buy(sku, "alice", 2).json["orderId"]
+    assert_problem(stack.web.buy(sku, "alice"), 409, "limit_reached")
+    stack.wait_settled(sku, [order])
+    sale, = stack.books.sales(sku)
+    assert (sale["name"], sale["total"], sale["sold"]) == ("A thing", 5, 2)
+
+
+def test_open_refuses_a_second_time(stack, new_sku):
+    sku = new_sku()
+    ok(stack.cli("open", sku, "--stock", 5))
+    stack.web.buy(sku, "alice")
+    done = stack.cli("open", sku, "--stock", 50)
+    assert done.returncode == 1 and "reset" in done.stderr, done
+    stock = stack.web.stock(sku)
+    assert (stock["total"], stock["remaining"]) == (5, 4)
+
+
+def test_a_sale_without_orders_reaches_mysql_too(stack, new_sku):
+    sku = new_sku()
+    ok(stack.cli("open", sku, "--stock", 5, "--name", "Nobody came"))
+    sale, = eventually(lambda: stack.books.sales(sku))
+    assert (sale["name"], sale["total"], sale["sold"]) == ("Nobody came", 5, 0)
+
+
+def test_reset(stack, new_sku):
+    sku = new_sku()
+    ok(stack.cli("open", sku, "--stock", 2, "--name", "A thing"))
+    first = [stack.web.buy(sku, u).json["orderId"] for u in ("a", "b")]
+    ok(stack.cli("reset", sku, "--stock", 3))
+    stock = stack.web.stock(sku)
+    assert (stock["total"], stock["remaining"]) == (3, 3)
+    assert stock["name"] == "A thing"
+    second = [stack.web.buy(sku, u).json["orderId"] for u in ("a", "b")]
+    stack.wait_settled(sku, first + second)
+
+
+def test_opens_and_closes(stack, new_sku):
+    sku = new_sku()
+    ok(stack.cli("open", sku, "--stock", 5, "--opens", "+1h"))
+    assert_problem(stack.web.buy(sku, "alice"), 409, "not_open")
+    opens = stack.web.stock(sku)["opensAt"] / 1000
+    assert abs(opens - time.time() - 3600) < 60
+    ok(stack.cli("reset", sku, "--stock", 5, "--opens",
+                 "2026-01-01T00:00:00Z", "--closes", "2026-01-02T00:00:00Z"))
+    assert_problem(stack.web.buy(sku, "alice"), 409, "closed")
+    ok(stack.cli("reset", sku, "--stock", 5, "--opens", "now", "--closes",
+                 "+1h"))
+    assert stack.web.buy(sku, "alice").status == 202
+
+
+@pytest.mark.parametrize("arguments", [
+    ["open"], ["open", "a b", "--stock", "5"], ["open", "x" * 65, "--stock",
+    "5"], ["open", "x"], ["open", "x", "--stock", "-1"],
+    ["open", "x", "--stock", "1000000001"], ["open", "x", "--stock", "many"],
+    ["open", "x", "--stock", "5", "--limit", "-1"],
+    ["open", "x", "--stock", "5", "--opens", "tomorrow"],
+    ["open", "x", "--stock", "5", "--opens", "2026-13-01T00:00:00Z"],
+    ["open", "x", "--stock", "5", "--price", "a lot"],
+    ["open", "x", "--stock", "5", "--currency", "EURO"],
+    ["open", "x", "y", "--stock", "5"],
+    ["pause"], ["status", "a b"], ["status", "--no-such"], ["attack", "-n"],
+    ["attack", "-n", "0"], ["attack", "-n", "x"], ["attack", "-c", "0"],
+    ["attack", "extra"], ["attack", "--url", "ftp://x"], ["nonsense"], [],
+    ["drain", "--timeout", "x"], ["migrate", "x"]])
+def test_wrong_usage(stack, arguments):
+    done = stack.cli(*arguments)
+    assert done.returncode == 64, done
+    assert done.stderr and not done.stdout, done
+
+
+@pytest.mark.parametrize("command", ["pause", "resume", "close"])
+def test_commands_about_an_unknown_sale(stack, new_sku, command):
+    done = stack.cli(command, sku := new_sku())
+    assert done.returncode == 1 and sku in done.stderr, done
+
+
+@pytest.mark.parametrize("command", [
+    "open", "reset", "pause", "resume", "close", "status", "books", "drain",
+    "attack", "migrate"])
+def test_every_command_has_help(stack, command):
+    assert command in ok(stack.cli("--help"))
+    assert command in ok(stack.cli(command, "--help"))
+
+
+# --- status, books, drain ---
+
+def test_status(stack, new_sale):
+    sku = new_sale(stock=10, limit=0)
+    order = stack.web.buy(sku, "alice", 3).json["orderId"]
+    stack.wait_settled(sku, [order])
+    table = ok(stack.cli("status"))
+    line, = [line for line in table.splitlines() if sku in line]
+    assert {"10", "7", "3"} <= set(line.split()), table
+    assert "\x1b" not in table, "no colours into a pipe"
+    assert sku in ok(stack.cli("status", sku))
+    sale = find(json.loads(ok(stack.cli("status", sku, "--json"))), sku)
+    assert (sale["total"], sale["remaining"]) == (10, 7)
+    assert (sale["reserved"], sale["queued"], sale["confirmed"]) == (0, 0, 3)
+
+
+def find(document, sku):
+    """The object that speaks of the SKU, wherever it stands."""
+    if isinstance(document, dict):
+        if document.get("sku") == sku:
+            return document
+        document = list(document.values())
+    if isinstance(document, list):
+        for each in document:
+            if isinstance(each, (dict, list)) and (hit := find(each, sku)):
+                return hit
+    return None
+
+
+def test_books_and_drain(stack, new_sale):
+    sku = new_sale(stock=10, limit=0)
+    orders = [stack.web.buy(sku, "alice", 2).json["orderId"]
+              for _ in range(3)]
+    ok(stack.cli("drain", sku, "--timeout", 60))
+    assert stack.books.ids(sku) == sorted(orders)
+    assert "10" in ok(stack.cli("books", sku))
+    document = json.loads(ok(stack.cli("books", sku, "--json")))
+    text = json.dumps(document)
+    assert '"oversold": 0' in text and '"lost": 0' in text, text
+
+
+def test_books_that_do_not_add_up(stack, new_sale):
+    """Redis says three were sold, MySQL knows of one."""
+    sku = new_sale(stock=10, limit=0)
+    stack.wait_settled(sku, [stack.web.buy(sku, "alice").json["orderId"]])
+    stack.redis.hincrby(f"fs:{{{sku}}}:sale", "remaining", -2)
+    done = stack.cli("books", sku)
+    assert done.returncode == 1, done
+    done = stack.cli("drain", sku, "--timeout", 1)
+    assert done.returncode == 1, done
+
+
+def test_migrate_again_changes_nothing(stack, new_sale):
+    sku = new_sale()
+    order = stack.web.buy(sku, "alice").json["orderId"]
+    stack.wait_settled(sku, [order])
+    ok(stack.cli("migrate"))
+    assert stack.books.ids(sku) == [order]
+
+
+# --- attack ---
+
+def test_attack(stack, new_sale):
+    sku = new_sale(stock=100)
+    done = stack.cli("attack", "-n", 1000, "-c", 100, "--sku", sku, "--json")
+    document = json.loads(ok(done))
+    assert document["accepted"] == 100 and document["refused"] == 900
+    ok(stack.cli("drain", sku))
+    assert len(stack.books.ids(sku)) == 100
+    table = ok(stack.cli("attack", "-n", 50, "-c", 5, "--sku", sku))
+    assert re.search(r"409.*sold_out.*\b50\b", table), table
+    assert all(f"p{p}" in table for p in ("50", "90", "99", "99.9"))
+
+
+def test_attack_by_few_users_with_keys(stack, new_sale):
+    sku = new_sale(stock=100, limit=2)
+    ok(stack.cli("attack", "-n", 300, "-c", 50, "--sku", sku, "--users", 10,
+                 "--keys"))
+    ok(stack.cli("drain", sku))
+    assert stack.books.units(sku) == 20
+
+
+def test_attack_fails_when_answers_are_neither_yes_nor_no(stack, new_sku):
+    done = stack.cli("attack", "-n", 20, "-c", 2, "--sku", new_sku())
+    assert done.returncode == 1 and "no_such_sale" in done.stdout, done
+
+
+def test_attack_where_nobody_listens(stack):
+    done = stack.cli("attack", "-n", 20, "-c", 2, "--sku", "x",
+                     "--url", "http://127.0.0.1:1")
+    assert done.returncode in (1, 69), done
+    assert "127.0.0.1" in done.stderr + done.stdout or "refused" \
+        in done.stderr + done.stdout
+
+
+# --- What cannot be reached ---
+
+@pytest.mark.parametrize("command", [
+    ["status"], ["open", "x", "--stock", "1"], ["reset", "x", "--stock", "1"],
+    ["pause", "x"], ["books", "x"], ["drain", "x", "--timeout", "5"]])
+def test_without_redis(stack, command):
+    done = stack.cli(*command, REDIS_URL="unix:///nonexistent/redis")
+    assert done.returncode == 69 and done.stderr, done
+
+
+def test_status_without_mysql_and_sqs(stack, new_sale):
+    sku = new_sale()
+    done = stack.cli("status", MYSQL_URL="mysql://x@127.0.0.1:1/x",
+                     AWS_ENDPOINT_URL_SQS="http://127.0.0.1:1")
+    assert done.returncode == 0 and sku in done.stdout, done
+    assert "mysql" in done.stderr.lower() and "sqs" in done.stderr.lower()
+
+
+def test_migrate_without_mysql(stack):
+    done = stack.cli("migrate", MYSQL_URL="mysql://x@127.0.0.1:1/x")
+    assert done.returncode == 69 and done.stderr, done
+
+
+@pytest.mark.parametrize("name, value", [
+    ("MYSQL_URL", "postgres://x"), ("REDIS_URL", "x"),
+    ("MYSQL_TIMEOUT_MS", "soon")])
+def test_a_bad_setting_is_named(stack, name, value):
+    done = stack.cli("status", **{name: value})
+    assert done.returncode == 78 and name in done.stderr, done
