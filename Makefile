@@ -21,7 +21,7 @@ HARDENING := -fsanitize=address,undefined -fno-sanitize-recover=all \
 LINKING := -fsanitize=address,undefined
 else
 HARDENING := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
-LINKING := -pie -Wl,-z,relro,-z,now
+LINKING := -pie -Wl,-z,relro,-z,now,--as-needed
 endif
 # MariaDB's or MySQL's client library, whichever the system has.
 MYSQL_CONFIG = $(firstword $(shell command -v mariadb_config mysql_config))

@@ -361,6 +361,12 @@ check_whole(const struct config *config, char *why, size_t size)
 		    "with: openssl rand -hex 24)");
 		return ERR_BAD_INPUT;
 	}
+	if (config->send_deadline_ms <= config->sqs_timeout_ms) {
+		snprintf(why, size,
+		    "SEND_DEADLINE_MS=%u: must be more than SQS_TIMEOUT_MS=%u",
+		    config->send_deadline_ms, config->sqs_timeout_ms);
+		return ERR_BAD_INPUT;
+	}
 	if (config->mysql_timeout_ms * 2 >= config->visibility_seconds * 1000) {
 		snprintf(why, size,
 		    "MYSQL_TIMEOUT_MS=%u: must be less than half of "
@@ -500,6 +506,13 @@ usage_error(const char *program)
 {
 	fprintf(stderr, "Try: %s --help\n", program);
 	exit(EXIT_USAGE);
+}
+
+void
+config_usage(const char *what)
+{
+	fprintf(stderr, "%s: %s\n", given.about->program, what);
+	usage_error(given.about->program);
 }
 
 /* Fill getopt's tables from ours: long ones, then the letters. */

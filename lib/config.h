@@ -85,7 +85,7 @@ struct config {
 
 /* What a program says of itself in --help and --version. */
 struct config_about {
-	const char *program;  /* "flashsale-fcgi" */
+	const char *program; /* "flashsale-fcgi" */
 	enum config_program which;
 	const char *synopsis; /* after the name in the usage line */
 	const char *purpose;  /* a sentence or two */
@@ -103,12 +103,15 @@ struct config_about {
 int config_load(struct config *config, const struct config_about *about,
     int argc, char **argv);
 
+/* Say what is wrong with the command line on stderr, and exit 64. */
+void config_usage(const char *what) NORETURN;
+
 /*
  * Read everything again with the argv of the first time, for a reload.
  * Fails with the reason in why (never exits); the old config stays good.
  */
-enum err config_reload(struct config *config, char *why, size_t size)
-    MUST_CHECK;
+enum err config_reload(
+    struct config *config, char *why, size_t size) MUST_CHECK;
 
 /* Log the effective settings in one line, secrets as "set"/"unset". */
 void config_log(const struct config *config, const struct config_about *);

@@ -330,6 +330,7 @@ pool_run(const struct pool_options *options)
 static struct {
 	ev_signal term;
 	ev_io life;
+	bool asked;
 	void (*asks)(void *);
 	void *arg;
 } parent;
@@ -337,9 +338,13 @@ static struct {
 static void
 ask_once(struct ev_loop *loop)
 {
+	/* The signal stays caught: a second one must not cut the work short,
+	 * the master has SIGKILL for that. */
 	ev_io_stop(loop, &parent.life);
-	ev_signal_stop(loop, &parent.term);
-	parent.asks(parent.arg);
+	if (!parent.asked) {
+		parent.asked = true;
+		parent.asks(parent.arg);
+	}
 }
 
 static void
@@ -362,10 +367,16 @@ on_orphaned(struct ev_loop *loop, ev_io *watcher, int events)
 void
 pool_watch_parent(struct ev_loop *loop, void (*asks)(void *), void *arg)
 {
+	sigset_t term;
+
 	parent.asks = asks;
 	parent.arg = arg;
 	ev_signal_init(&parent.term, on_term, SIGTERM);
 	ev_signal_start(loop, &parent.term);
+	/* Blocked since before the fork; libev leaves that to us. */
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	sigprocmask(SIG_UNBLOCK, &term, NULL);
 	ev_io_init(&parent.life, on_orphaned, pool.life[0], EV_READ);
 	ev_io_start(loop, &parent.life);
 }

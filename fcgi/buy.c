@@ -1,0 +1,188 @@
+/*
+ * POST /buy: the journey of an order, top to bottom.
+ *
+ *   request -> reservation (Redis) -> send (SQS) -> reply
+ *
+ * From the reservation on the order is safe: its outbox entry was written in
+ * the same step.  Whether SQS takes it now or the keeper sends it later only
+ * decides between "queued" and "reserved" in the answer.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "body.h"
+#include "clock.h"
+#include "handlers.h"
+#include "metrics.h"
+#include "problem.h"
+#include "reply.h"
+#include "responder.h"
+#include "sale.h"
+#include "stats.h"
+
+#define USER_RULE "must be 1 to 128 printable ASCII characters, no space"
+
+/* An order on its way to SQS, and who waits for the answer. */
+struct purchase {
+	struct exchange *exchange;
+	struct order order;
+	int64_t remaining;
+};
+
+/* --- 4. Reply --- */
+
+static void
+reply_accepted(struct exchange *x, const struct order *order,
+    const char *status, int64_t remaining, enum stat_id stat)
+{
+	char headers[256];
+
+	snprintf(headers, sizeof(headers),
+	    "Location: /orders/%s/%s\r\nCache-Control: no-store\r\n%s",
+	    order->sku, order->id,
+	    stat == STAT_REPLAYED ? "Idempotency-Replayed: true\r\n" : "");
+	reply_json(x, 202, headers,
+	    json_pack("{s:s, s:s, s:s, s:I, s:I}", "status", status, "orderId",
+		order->id, "sku", order->sku, "quantity",
+		(json_int_t)order->quantity, "remaining",
+		(json_int_t)remaining),
+	    stat);
+}
+
+static void
+reply_refused(struct exchange *x, const struct reservation *r)
+{
+	static const enum problem problems[] = {
+	    [RESERVE_SOLD_OUT] = PROBLEM_SOLD_OUT,
+	    [RESERVE_LIMIT_REACHED] = PROBLEM_LIMIT_REACHED,
+	    [RESERVE_NOT_OPEN] = PROBLEM_NOT_OPEN,
+	    [RESERVE_CLOSED] = PROBLEM_CLOSED,
+	    [RESERVE_PAUSED] = PROBLEM_PAUSED,
+	    [RESERVE_NO_SALE] = PROBLEM_NO_SUCH_SALE,
+	    [RESERVE_UNAVAILABLE] = PROBLEM_UNAVAILABLE,
+	    [RESERVE_UNKNOWN] = PROBLEM_UNAVAILABLE,
+	};
+	struct problem_detail d = {.sku = r->order.sku};
+	char members[64];
+
+	if (r->outcome == RESERVE_SOLD_OUT)
+		snprintf(members, sizeof(members), ",\"remaining\":%" PRId64,
+		    r->remaining);
+	else if (r->outcome == RESERVE_LIMIT_REACHED)
+		snprintf(
+		    members, sizeof(members), ",\"limit\":%" PRId64, r->limit);
+	else if (r->outcome == RESERVE_NOT_OPEN)
+		snprintf(members, sizeof(members), ",\"opensAt\":%" PRId64,
+		    r->opens_at);
+	else
+		members[0] = '\0';
+	d.members = members;
+	metrics_observe(STAT_REQUEST_SECONDS, clock_seconds() - x->started);
+	problem_reply(x, problems[r->outcome], &d);
+}
+
+/* --- 3. Sent, or kept in the outbox --- */
+
+static void
+on_sent(bool queued, void *arg)
+{
+	struct purchase *p = arg;
+
+	reply_accepted(p->exchange, &p->order, queued ? "queued" : "reserved",
+	    p->remaining, queued ? STAT_QUEUED : STAT_RESERVED);
+	free(p);
+}
+
+static void
+send_order(struct exchange *x, const struct reservation *r)
+{
+	struct responder *responder = x->responder;
+	struct outbox_entry entry = {
+	    .message = {.type = MESSAGE_ORDER, .order = r->order}};
+	struct purchase *p = malloc(sizeof(*p));
+
+	memcpy(entry.id, r->entry_id, sizeof(entry.id));
+	metrics_add(STAT_UNITS, r->order.quantity);
+	if (p == NULL) { /* the keeper sends it */
+		reply_accepted(
+		    x, &r->order, "reserved", r->remaining, STAT_RESERVED);
+		return;
+	}
+	*p = (struct purchase){x, r->order, r->remaining};
+	sender_submit(responder->sender, &entry, on_sent, p);
+}
+
+/* --- 2. Reserved, or refused --- */
+
+static void
+on_reserved(const struct reservation *r, void *arg)
+{
+	struct exchange *x = arg;
+
+	if (r->outcome == RESERVE_OK)
+		send_order(x, r);
+	else if (r->outcome == RESERVE_REPLAYED)
+		reply_accepted(
+		    x, &r->order, r->state, r->remaining, STAT_REPLAYED);
+	else if (r->outcome == RESERVE_KEY_REUSED)
+		body_refuse(x, "Idempotency-Key",
+		    "was used before by this buyer for another quantity");
+	else
+		reply_refused(x, r);
+}
+
+/* --- 1. The request --- */
+
+static bool
+read_request_key(struct exchange *x, struct order *order)
+{
+	size_t len = strlen(x->idempotency_key);
+
+	if (len > 0 && !request_key_is_valid(x->idempotency_key, len)) {
+		body_refuse(x, "Idempotency-Key", USER_RULE);
+		return false;
+	}
+	memcpy(order->request_key, x->idempotency_key, len + 1);
+	return true;
+}
+
+/* False after a reply: the request cannot be meant seriously. */
+static bool
+read_order(struct exchange *x, struct order *order)
+{
+	json_t *json = body_parse(x);
+	struct body_reader body = {.json = json};
+	bool good;
+
+	if (json == NULL)
+		return false;
+	body_text(&body, "userId", true, user_id_is_valid, USER_RULE,
+	    order->user_id, sizeof(order->user_id));
+	body_integer(
+	    &body, "quantity", false, 1, QUANTITY_MAX, &order->quantity);
+	good = body_is_good(&body, x);
+	json_decref(json);
+	return good && read_request_key(x, order);
+}
+
+void
+buy_handle(struct exchange *x, const char *sku)
+{
+	static const struct problem_detail nothing;
+	struct responder *responder = x->responder;
+	struct order order = {.quantity = 1};
+
+	if (sku[0] == '\0')
+		sku = responder->config->default_sku;
+	if (!sku_is_valid(sku, strlen(sku))) {
+		problem_reply(x, PROBLEM_NO_SUCH_SALE, &nothing);
+		return;
+	}
+	if (!read_order(x, &order))
+		return;
+	memcpy(order.sku, sku, strlen(sku) + 1);
+	uuid_v7(order.id);
+	sale_reserve(responder->redis, &order, on_reserved, x);
+}

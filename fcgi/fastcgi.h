@@ -1,0 +1,73 @@
+/*
+ * The FastCGI edge: many connections of a web server in one process, on an
+ * event loop.  The only module that includes libfcgi.  It knows requests and
+ * replies, and nothing of sales.
+ */
+#ifndef FLASHSALE_FASTCGI_H
+#define FLASHSALE_FASTCGI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <ev.h>
+
+#include "err.h"
+
+#define BODY_MAX 4096 /* bytes; a larger body is read, dropped and told */
+
+/* One request and, some time later, its reply. */
+struct exchange {
+	/* Valid until the reply. "" where the request has none. */
+	const char *method;
+	const char *path; /* decoded, without the query */
+	const char *content_type;
+	const char *authorization;
+	const char *idempotency_key;
+	/* Valid until the handler returns. NUL-terminated. */
+	const char *body;
+	size_t body_len;
+	bool body_too_large;
+
+	double started;	 /* clock_seconds() */
+	unsigned route;	 /* for the router: what it chose */
+	void *responder; /* as given to fastcgi_new() */
+};
+
+struct fastcgi;
+
+/* Called for every request; must see to exactly one reply, then or later. */
+typedef void fastcgi_handler(struct exchange *);
+
+struct fastcgi_options {
+	int listen_fd;	 /* shared with other processes; made non-blocking */
+	int handover[2]; /* from handover_open() */
+	unsigned max_connections;
+	fastcgi_handler *handler;
+	void *responder;
+	void (*drained)(void *responder);
+};
+
+/* Once per program, before signals are set up: libfcgi installs handlers. */
+void fastcgi_init(void);
+
+enum err fastcgi_new(struct fastcgi **, struct ev_loop *,
+    const struct fastcgi_options *) MUST_CHECK;
+
+/*
+ * Answer and, when the web server wants it, keep the connection for its next
+ * request.  headers: further "Name: value\r\n" lines, or "".  The exchange is
+ * gone afterwards.  A peer that has left is no error.
+ */
+void fastcgi_reply(struct exchange *, int status, const char *content_type,
+    const char *headers, const char *body, size_t body_len);
+
+/*
+ * Take no new connections; pass those that are kept open on to the process
+ * that takes over, each as soon as its request is answered, so that the web
+ * server notices nothing.  Then drained() is called.
+ */
+void fastcgi_drain(struct fastcgi *);
+
+unsigned fastcgi_connections(const struct fastcgi *);
+
+#endif

@@ -1,0 +1,133 @@
+#include "listener.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "log.h"
+
+/* A full backlog makes nginx answer 502. The kernel caps it at somaxconn. */
+#define BACKLOG 4096
+
+static bool
+is_socket_path(const char *where)
+{
+	return strchr(where, '/') != NULL;
+}
+
+/* Is somebody serving that path, or is it what a dead process left? */
+static bool
+is_served(const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	bool served = fd >= 0 && connect(fd, (const struct sockaddr *)address,
+				     sizeof(*address)) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return served;
+}
+
+static int
+open_unix(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd;
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		fatal(EXIT_CONFIG, "LISTEN=%s: longer than %zu bytes", path,
+		    sizeof(address.sun_path) - 1);
+	memcpy(address.sun_path, path, strlen(path) + 1);
+	if (is_served(&address))
+		fatal(
+		    EXIT_UNAVAIL, "LISTEN=%s: another process serves it", path);
+	unlink(path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 ||
+	    bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0 ||
+	    chmod(path, 0660) != 0 || listen(fd, BACKLOG) != 0)
+		fatal(EXIT_OSERR, "LISTEN=%s: %s", path, strerror(errno));
+	return fd;
+}
+
+static int
+bind_tcp(const struct addrinfo *a)
+{
+	int fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, 0);
+	int on = 1;
+
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 &&
+	    listen(fd, BACKLOG) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static int
+open_tcp(const char *where)
+{
+	struct addrinfo hints = {
+	    .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+	struct addrinfo *list = NULL;
+	char host[256] = "";
+	const char *colon = strrchr(where, ':');
+	int fd = -1, rc;
+
+	if (colon == NULL || colon[1] == '\0' ||
+	    (size_t)(colon - where) >= sizeof(host))
+		fatal(EXIT_CONFIG,
+		    "LISTEN=%s: must be a socket path (with a slash) or "
+		    "HOST:PORT",
+		    where);
+	memcpy(host, where, (size_t)(colon - where));
+	rc = getaddrinfo(
+	    host[0] != '\0' ? host : NULL, colon + 1, &hints, &list);
+	if (rc != 0)
+		fatal(EXIT_CONFIG, "LISTEN=%s: %s", where, gai_strerror(rc));
+	for (const struct addrinfo *a = list; a != NULL && fd < 0;
+	     a = a->ai_next)
+		fd = bind_tcp(a);
+	freeaddrinfo(list);
+	if (fd < 0)
+		fatal(EXIT_OSERR, "LISTEN=%s: %s", where, strerror(errno));
+	return fd;
+}
+
+static int
+inherited(void)
+{
+	int listening = 0;
+	socklen_t len = sizeof(listening);
+
+	if (getsockopt(STDIN_FILENO, SOL_SOCKET, SO_ACCEPTCONN, &listening,
+		&len) != 0 ||
+	    !listening)
+		fatal(EXIT_CONFIG,
+		    "no listening socket on descriptor 0: start this under "
+		    "spawn-fcgi, lighttpd or systemd, or give one with -s "
+		    "PATH or -s HOST:PORT");
+	return STDIN_FILENO;
+}
+
+int
+listener_open(const char *where)
+{
+	if (where[0] == '\0')
+		return inherited();
+	return is_socket_path(where) ? open_unix(where) : open_tcp(where);
+}
+
+void
+listener_remove(const char *where)
+{
+	if (is_socket_path(where))
+		unlink(where);
+}

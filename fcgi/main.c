@@ -1,0 +1,113 @@
+/*
+ * flashsale-fcgi: preforked FastCGI responders that sell.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "fastcgi.h"
+#include "handover.h"
+#include "listener.h"
+#include "log.h"
+#include "message.h"
+#include "metrics.h"
+#include "pool.h"
+#include "responder.h"
+#include "stats.h"
+
+static const struct config_about about = {
+    .program = "flashsale-fcgi",
+    .which = FOR_FCGI,
+    .synopsis = "[-s PATH|HOST:PORT] [-n RESPONDERS] [OPTION...]",
+    .purpose = "Serve a flash sale behind nginx or lighttpd: reserve stock in "
+	       "Redis, send\norders to Amazon SQS. Stays in the foreground; "
+	       "SIGHUP reloads, SIGTERM drains.",
+};
+
+static struct config config;
+
+static void
+start_log(void)
+{
+	log_init(about.program, config.log_level, config.log_syslog);
+}
+
+/* What can never work is said before the first request, not after. */
+static enum err
+check_settings(char *why, size_t size)
+{
+	if (!sku_is_valid(config.default_sku, strlen(config.default_sku))) {
+		snprintf(why, size,
+		    "DEFAULT_SKU=%.64s: must be 1 to 64 of A-Z a-z 0-9 . _ -",
+		    config.default_sku);
+		return ERR_BAD_INPUT;
+	}
+	return responder_check(&config, why, size);
+}
+
+static bool
+reload_settings(void *arg)
+{
+	struct config before = config;
+	char why[512];
+
+	(void)arg;
+	if (config_reload(&config, why, sizeof(why)) == ERR_OK &&
+	    check_settings(why, sizeof(why)) == ERR_OK) {
+		start_log();
+		config_log(&config, &about);
+		return true;
+	}
+	config = before;
+	log_error("reload: %s; the old settings stay", why);
+	return false;
+}
+
+static unsigned
+count_responders(void)
+{
+	long cores;
+
+	if (config.responders > 0)
+		return config.responders;
+	cores = sysconf(_SC_NPROCESSORS_ONLN);
+	return cores > 0 ? (unsigned)cores : 1;
+}
+
+static int
+serve(unsigned slot, void *arg)
+{
+	metrics_use_slot(slot);
+	return responder_run(arg);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct responder_options options = {.config = &config};
+	struct pool_options pool = {.name = "responder",
+	    .child = serve,
+	    .reload = reload_settings,
+	    .arg = &options};
+	char why[512];
+	int code;
+
+	if (config_load(&config, &about, argc, argv) < argc)
+		config_usage("unexpected argument");
+	start_log();
+	if (check_settings(why, sizeof(why)) != ERR_OK)
+		fatal(EXIT_CONFIG, "%s", why);
+	fastcgi_init();
+	options.listen_fd = listener_open(config.listen);
+	if (!handover_open(options.handover))
+		fatal(EXIT_OSERR, "socketpair: %s", strerror(errno));
+	pool.children = count_responders();
+	pool.drain_seconds = config.drain_seconds;
+	stats_init(2 * pool.children);
+	config_log(&config, &about);
+	code = pool_run(&pool);
+	listener_remove(config.listen);
+	return code;
+}

@@ -1,0 +1,96 @@
+/*
+ * Problems as JSON.  Written by printf, not by a JSON library: nearly every
+ * answer of a flash sale is one of these, and all the texts that go in are
+ * our own or SKUs, which need no escaping.
+ */
+#include "problem.h"
+
+#include <stdio.h>
+
+#include "metrics.h"
+#include "stats.h"
+
+static const struct {
+	int status;
+	const char *code;
+	const char *title;
+	const char *detail;
+} problems[PROBLEM_COUNT] = {
+    [PROBLEM_SOLD_OUT] = {409, "sold_out", "Sold out",
+	"Fewer units are left than were asked for."},
+    [PROBLEM_LIMIT_REACHED] = {409, "limit_reached", "Limit reached",
+	"This buyer may not hold more units of this sale."},
+    [PROBLEM_NOT_OPEN] = {409, "not_open", "Not open yet",
+	"The sale has not begun."},
+    [PROBLEM_CLOSED] = {409, "closed", "Closed", "The sale is over."},
+    [PROBLEM_PAUSED] = {409, "paused", "Paused",
+	"The sale is paused; try again later."},
+    [PROBLEM_NO_SUCH_SALE] = {404, "no_such_sale", "No such sale",
+	"There is no sale of this SKU."},
+    [PROBLEM_NO_SUCH_ORDER] = {404, "no_such_order", "No such order",
+	"There is no such order in this sale."},
+    [PROBLEM_NOT_FOUND] = {404, "not_found", "Not found",
+	"There is nothing at this path."},
+    [PROBLEM_BAD_JSON] = {400, "bad_json", "Malformed JSON",
+	"The body must be one JSON object."},
+    [PROBLEM_BAD_FIELD] = {422, "bad_field", "Invalid field",
+	"A field is missing or invalid."},
+    [PROBLEM_BODY_TOO_LARGE] = {413, "body_too_large", "Body too large",
+	"The body may have at most 4096 bytes."},
+    [PROBLEM_BAD_CONTENT_TYPE] = {415, "bad_content_type",
+	"Unsupported content type",
+	"The body must be sent as application/json."},
+    [PROBLEM_METHOD_NOT_ALLOWED] = {405, "method_not_allowed",
+	"Method not allowed", "See the Allow header."},
+    [PROBLEM_UNAUTHORIZED] = {401, "unauthorized", "Unauthorized",
+	"This needs the admin token."},
+    [PROBLEM_UNAVAILABLE] = {503, "unavailable", "Unavailable",
+	"The answer is not known just now. Try again with the same "
+	"Idempotency-Key."},
+    [PROBLEM_RECOVERING] = {503, "recovering", "Recovering",
+	"The sale is being restored. Try again with the same "
+	"Idempotency-Key."},
+    [PROBLEM_INTERNAL] = {500, "internal", "Internal error",
+	"Something went wrong here."},
+};
+
+_Static_assert(STAT_PROBLEM_LAST - STAT_PROBLEM_FIRST + 1 == PROBLEM_COUNT,
+    "every problem has its counter");
+
+const char *
+problem_code(enum problem problem)
+{
+	return problems[problem].code;
+}
+
+static const char *
+or_empty(const char *text)
+{
+	return text != NULL ? text : "";
+}
+
+void
+problem_reply(
+    struct exchange *x, enum problem problem, const struct problem_detail *d)
+{
+	char body[1024], headers[512], sku[128] = "", field[128] = "";
+	int status = problems[problem].status;
+	int n;
+
+	if (d->sku != NULL)
+		snprintf(sku, sizeof(sku), ",\"sku\":\"%s\"", d->sku);
+	if (d->field != NULL)
+		snprintf(field, sizeof(field), ",\"field\":\"%s\"", d->field);
+	n = snprintf(body, sizeof(body),
+	    "{\"type\":\"urn:flashsale:problem:%s\",\"title\":\"%s\","
+	    "\"status\":%d,\"code\":\"%s\",\"detail\":\"%s\"%s%s%s}\n",
+	    problems[problem].code, problems[problem].title, status,
+	    problems[problem].code,
+	    d->detail != NULL ? d->detail : problems[problem].detail, sku,
+	    field, or_empty(d->members));
+	snprintf(headers, sizeof(headers), "Cache-Control: no-store\r\n%s%s",
+	    status == 503 ? "Retry-After: 1\r\n" : "", or_empty(d->headers));
+	metrics_add(STAT_PROBLEM_FIRST + problem, 1);
+	fastcgi_reply(
+	    x, status, "application/problem+json", headers, body, (size_t)n);
+}

@@ -1,0 +1,47 @@
+/*
+ * Refusals and errors as RFC 9457 problem+json with a stable code.  Clients
+ * script against the codes: they never change their meaning.
+ */
+#ifndef FLASHSALE_PROBLEM_H
+#define FLASHSALE_PROBLEM_H
+
+#include "fastcgi.h"
+
+enum problem {
+	PROBLEM_SOLD_OUT,
+	PROBLEM_LIMIT_REACHED,
+	PROBLEM_NOT_OPEN,
+	PROBLEM_CLOSED,
+	PROBLEM_PAUSED,
+	PROBLEM_NO_SUCH_SALE,
+	PROBLEM_NO_SUCH_ORDER,
+	PROBLEM_NOT_FOUND,
+	PROBLEM_BAD_JSON,
+	PROBLEM_BAD_FIELD,
+	PROBLEM_BODY_TOO_LARGE,
+	PROBLEM_BAD_CONTENT_TYPE,
+	PROBLEM_METHOD_NOT_ALLOWED,
+	PROBLEM_UNAUTHORIZED,
+	PROBLEM_UNAVAILABLE,
+	PROBLEM_RECOVERING,
+	PROBLEM_INTERNAL,
+	PROBLEM_COUNT,
+};
+
+struct problem_detail {
+	const char *detail;  /* a sentence for people; NULL = the usual one */
+	const char *sku;     /* NULL = none; has to be valid */
+	const char *field;   /* of PROBLEM_BAD_FIELD */
+	const char *headers; /* further header lines, or NULL */
+	/* further members, each with its leading comma and without anything
+	 * that would need escaping, or NULL: ",\"remaining\":1" */
+	const char *members;
+};
+
+/* Answer, and count the answer. None of the texts may need JSON escapes. */
+void problem_reply(
+    struct exchange *, enum problem, const struct problem_detail *);
+
+const char *problem_code(enum problem);
+
+#endif

@@ -1,0 +1,28 @@
+/* What the responders count: names for the ids of lib/metrics.h. */
+#ifndef FLASHSALE_STATS_H
+#define FLASHSALE_STATS_H
+
+enum stat_id {
+	/* requests by outcome; the refusals in the order of enum problem */
+	STAT_QUEUED,
+	STAT_RESERVED,
+	STAT_REPLAYED,
+	STAT_LOOKED,
+	STAT_ADMIN,
+	STAT_PROBLEM_FIRST,
+	STAT_PROBLEM_LAST = STAT_PROBLEM_FIRST + 16,
+	/* the rest */
+	STAT_UNITS,
+	STAT_SENT,
+	STAT_SEND_FAILURES,
+	STAT_CONNECTIONS,
+	STAT_SENDS_IN_FLIGHT,
+	STAT_REQUEST_SECONDS,
+	STAT_SEND_SECONDS,
+	STAT_COUNT,
+};
+
+/* Map the shared memory for so many processes; before the first fork. */
+void stats_init(unsigned slots);
+
+#endif

@@ -1,0 +1,38 @@
+/* GET /stock: what is left.  The web server may keep the answer a second. */
+#include <string.h>
+
+#include "handlers.h"
+#include "problem.h"
+#include "reply.h"
+#include "responder.h"
+#include "sale.h"
+
+static void
+on_view(enum err err, const struct sale_view *view, void *arg)
+{
+	static const struct problem_detail nothing;
+	struct exchange *x = arg;
+
+	if (err == ERR_OK)
+		reply_json(x, 200, "Cache-Control: public, max-age=1\r\n",
+		    reply_sale(view), STAT_LOOKED);
+	else
+		problem_reply(x,
+		    err == ERR_NOT_FOUND ? PROBLEM_NO_SUCH_SALE
+					 : PROBLEM_UNAVAILABLE,
+		    &nothing);
+}
+
+void
+stock_handle(struct exchange *x, const char *sku)
+{
+	static const struct problem_detail nothing;
+	struct responder *responder = x->responder;
+
+	if (sku[0] == '\0')
+		sku = responder->config->default_sku;
+	if (sku_is_valid(sku, strlen(sku)))
+		sale_look(responder->redis, sku, on_view, x);
+	else
+		problem_reply(x, PROBLEM_NO_SUCH_SALE, &nothing);
+}
