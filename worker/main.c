@@ -17,8 +17,9 @@
 #include "keeper.h"
 #include "stats.h"
 
-/* Child 0 is the keeper. */
+/* The first child is the keeper, the others are consumers. */
 #define KEEPERS 1
+static unsigned children;
 
 static const struct config_about about = {
     .program = "flashsale-worker",
@@ -120,8 +121,9 @@ reload(void *arg)
 static int
 child(unsigned slot, void *arg)
 {
-	metrics_use_slot(slot + 1);
-	return slot < KEEPERS ? keeper_main(arg) : consumer_main(arg);
+	metrics_use_slot(1 + slot);
+	return slot % children < KEEPERS ? keeper_main(arg)
+					 : consumer_main(arg);
 }
 
 int
@@ -137,10 +139,12 @@ main(int argc, char **argv)
 		fatal(EXIT_CONFIG, "%s", why);
 	config_log(&config, &about);
 	log_info("%s", db_library());
-	stats_init(1 + KEEPERS + config.consumers);
+	/* CONSUMERS cannot change with a reload: remember it. */
+	children = KEEPERS + config.consumers;
+	stats_init(1 + 2 * children);
 	return pool_run(&(struct pool_options){
-	    .name = "worker process",
-	    .children = KEEPERS + config.consumers,
+	    .name = "worker",
+	    .children = children,
 	    .drain_seconds = config.drain_seconds,
 	    .child = child,
 	    .reload = reload,

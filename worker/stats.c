@@ -40,9 +40,9 @@ static const struct metric metrics[STATS] = {
 static int64_t told[STATS];
 
 void
-stats_init(unsigned processes)
+stats_init(unsigned slots)
 {
-	metrics_init(metrics, STATS, processes);
+	metrics_init(metrics, STATS, slots);
 }
 
 void

@@ -17,8 +17,8 @@ enum worker_metric {
 	STATS,
 };
 
-/* Before the first fork; processes are the master (0) and its children. */
-void stats_init(unsigned processes);
+/* Before the first fork: the master and two slots for each child. */
+void stats_init(unsigned slots);
 
 /* Log what all processes did since the last call, if anything. */
 void stats_log(void);
