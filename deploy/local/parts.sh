@@ -218,7 +218,7 @@ worker_stays() {
 define_web() {
 	mkdir -p "$STACK_DIR/data/web"
 	"make_${WEB}_conf" >"$STACK_DIR/etc/$WEB.conf"
-	if grep -q '# <- ' "$STACK_DIR/etc/$WEB.conf"; then
+	if grep -q '# <- [a-z0-9_]*$' "$STACK_DIR/etc/$WEB.conf"; then
 		die "deploy/$WEB.conf has a marked line that parts.sh ignores"
 	fi
 	case $WEB in
