@@ -109,3 +109,4 @@ clean:
 
 .PHONY: all clean test unit-tests lint format
 .DELETE_ON_ERROR:
+.SECONDARY:

@@ -396,6 +396,16 @@ fastcgi_new(struct fastcgi **out, struct ev_loop *loop,
 	return ERR_OK;
 }
 
+void
+fastcgi_free(struct fastcgi *edge)
+{
+	ev_io_stop(edge->loop, &edge->acceptable);
+	ev_io_stop(edge->loop, &edge->handed);
+	ev_timer_stop(edge->loop, &edge->pause);
+	ev_timer_stop(edge->loop, &edge->drain_tick);
+	free(edge);
+}
+
 unsigned
 fastcgi_connections(const struct fastcgi *edge)
 {

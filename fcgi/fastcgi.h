@@ -68,6 +68,9 @@ void fastcgi_reply(struct exchange *, int status, const char *content_type,
  */
 void fastcgi_drain(struct fastcgi *);
 
+/* After drained(). */
+void fastcgi_free(struct fastcgi *);
+
 unsigned fastcgi_connections(const struct fastcgi *);
 
 #endif

@@ -99,6 +99,7 @@ responder_run(const struct responder_options *options)
 	ev_run(r->loop, 0);
 	metrics_set(STAT_CONNECTIONS, 0);
 	metrics_set(STAT_SENDS_IN_FLIGHT, 0);
+	fastcgi_free(r->edge);
 	sender_free(r->sender);
 	sqs_free(r->sqs);
 	redis_free(r->redis);
