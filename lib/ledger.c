@@ -594,30 +594,31 @@ ledger_persist(struct db *db, struct ledger_entry *entries, size_t n)
 }
 
 /*
- * With ids that no UUID has (version 0), so that nothing real is in the way,
- * and in one transaction that is never committed.
+ * The statements of a haul, with ids that no UUID has, so that nothing real
+ * is in their way, and in a transaction that is never committed.
  */
 enum err
 ledger_probe(struct db *db)
 {
+	static const char *const statements[] = {
+	    "START TRANSACTION",
+	    "SELECT sold FROM sales WHERE sale_id = '' FOR UPDATE",
+	    "INSERT IGNORE INTO sales (sale_id, sku, name, total, revision, "
+	    "defined, price_minor, currency) "
+	    "VALUES (CONNECTION_ID(), '', '', 0, 0, 0, 0, '')",
+	    "INSERT IGNORE INTO orders (id, sale_id, sku, user_id, quantity, "
+	    "status, price_minor, currency) "
+	    "VALUES (CONNECTION_ID(), '', '', '', 0, 'rejected', 0, '')",
+	    "INSERT IGNORE INTO parked (message_id, reason, body, body_bytes) "
+	    "VALUES (CONNECTION_ID(), '', '', 0)",
+	    "UPDATE sales SET sold = 0 WHERE sale_id = ''",
+	};
 	enum err err = db_connect(db);
+	size_t i;
 
-	if (err == ERR_OK)
-		err = db_run_text(db, "START TRANSACTION");
-	if (err == ERR_OK)
-		err = db_run_text(db,
-		    "INSERT IGNORE INTO sales (sale_id, sku, name, total, "
-		    "revision, defined, price_minor, currency) VALUES "
-		    "(CONNECTION_ID(), '', '', 0, 0, 0, 0, '')");
-	if (err == ERR_OK)
-		err = db_run_text(db,
-		    "INSERT IGNORE INTO orders (id, sale_id, sku, user_id, "
-		    "quantity, status, price_minor, currency) VALUES "
-		    "(CONNECTION_ID(), '', '', '', 0, 'rejected', 0, '')");
-	if (err == ERR_OK)
-		err = db_run_text(db,
-		    "INSERT IGNORE INTO parked (message_id, reason, body, "
-		    "body_bytes) VALUES (CONNECTION_ID(), '', '', 0)");
+	for (i = 0; i < sizeof(statements) / sizeof(statements[0]); i++)
+		if (err == ERR_OK)
+			err = db_run_script(db, statements[i]);
 	db_rollback(db);
 	return err;
 }

@@ -212,7 +212,7 @@ persist(struct consumer *c, size_t n)
 static void
 count_entry(const struct ledger_entry *entry)
 {
-	static const enum worker_metric stats[] = {
+	static const enum worker_metric metric[] = {
 	    [LEDGER_CONFIRMED] = STAT_CONFIRMED,
 	    [LEDGER_REJECTED] = STAT_REJECTED,
 	    [LEDGER_NOTED] = STAT_NOTED,
@@ -220,14 +220,35 @@ count_entry(const struct ledger_entry *entry)
 	};
 
 	metrics_add(
-	    entry->duplicate ? STAT_DUPLICATE : stats[entry->verdict], 1);
-	if (entry->verdict == LEDGER_PARKED)
-		log_warn("message %s is parked: %s", entry->message_id,
-		    entry->reason);
-	else if (entry->verdict == LEDGER_REJECTED && !entry->duplicate)
-		log_order_error(entry->message->order.id,
-		    "rejected: sale %s has no units left for it",
-		    entry->message->order.sale_id);
+	    entry->duplicate ? STAT_DUPLICATE : metric[entry->verdict], 1);
+}
+
+/*
+ * One line a haul for what should not happen, however often it did: the
+ * tables have the rest.
+ */
+static void
+tell_exceptions(const struct ledger_entry *entries, size_t n)
+{
+	const struct ledger_entry *parked = NULL, *rejected = NULL;
+	size_t i, parked_n = 0, rejected_n = 0;
+
+	for (i = 0; i < n; i++) {
+		if (entries[i].verdict == LEDGER_PARKED && parked_n++ == 0)
+			parked = &entries[i];
+		if (entries[i].verdict == LEDGER_REJECTED &&
+		    !entries[i].duplicate && rejected_n++ == 0)
+			rejected = &entries[i];
+	}
+	if (parked != NULL)
+		log_warn("%zu messages parked; the first is %s: %s", parked_n,
+		    parked->message_id, parked->reason);
+	if (rejected != NULL)
+		log_order_error(rejected->message->order.id,
+		    "%zu orders rejected, this one first: sale %s of %s has "
+		    "no units left in MySQL",
+		    rejected_n, rejected->message->order.sale_id,
+		    rejected->message->order.sku);
 }
 
 /* What is written is deleted; the rest goes back. */
@@ -250,6 +271,7 @@ answer_entries(struct consumer *c, size_t n)
 		count_entry(&c->entries[i]);
 		c->handles[written++] = handle;
 	}
+	tell_exceptions(c->entries, n);
 	answers_delete(c->answers, c->handles, written);
 	answers_hand_back(c->answers, c->handles + back, n - back, after);
 	settle_entries(c->redis, c->entries, n, &c->settling);

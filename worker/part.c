@@ -9,7 +9,7 @@
 #include "part.h"
 
 #define BACKOFF_MIN 0.25 /* seconds */
-#define BACKOFF_MAX 15.0
+#define BACKOFF_MAX 5.0
 
 double
 part_failed(struct part *part, const char *fmt, ...)

@@ -1,6 +1,5 @@
 /* The counters' names, and the line that tells of them. */
 #include <inttypes.h>
-#include <string.h>
 
 #include "log.h"
 #include "metrics.h"
@@ -37,8 +36,6 @@ static const struct metric metrics[STATS] = {
 	"", "Time to write a haul of messages to MySQL."},
 };
 
-static int64_t told[STATS];
-
 void
 stats_init(unsigned slots)
 {
@@ -48,24 +45,24 @@ stats_init(unsigned slots)
 void
 stats_log(void)
 {
-	int64_t now[STATS], since[STATS], sum = 0;
+	static int64_t told;
+	int64_t now[STATS], sum = 0;
 	unsigned id;
 
 	for (id = 0; id < STAT_HAUL_SECONDS; id++) {
 		now[id] = metrics_sum(id);
-		since[id] = now[id] - told[id];
-		sum += since[id];
+		sum += now[id];
 	}
-	if (sum == 0)
+	if (sum == told)
 		return;
-	memcpy(told, now, sizeof(told[0]) * STAT_HAUL_SECONDS);
-	log_info("received %" PRId64 ", confirmed %" PRId64
+	told = sum;
+	log_info("so far: received %" PRId64 ", confirmed %" PRId64
 		 ", rejected %" PRId64 ", sales %" PRId64
 		 ", duplicates %" PRId64 ", parked %" PRId64
 		 ", handed back %" PRId64 ", deleted %" PRId64
 		 ", deletes failed %" PRId64 ", from the outbox %" PRId64,
-	    since[STAT_RECEIVED], since[STAT_CONFIRMED], since[STAT_REJECTED],
-	    since[STAT_NOTED], since[STAT_DUPLICATE], since[STAT_PARKED],
-	    since[STAT_HANDED_BACK], since[STAT_DELETED],
-	    since[STAT_DELETE_FAILED], since[STAT_RESENT]);
+	    now[STAT_RECEIVED], now[STAT_CONFIRMED], now[STAT_REJECTED],
+	    now[STAT_NOTED], now[STAT_DUPLICATE], now[STAT_PARKED],
+	    now[STAT_HANDED_BACK], now[STAT_DELETED], now[STAT_DELETE_FAILED],
+	    now[STAT_RESENT]);
 }

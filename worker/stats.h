@@ -20,7 +20,7 @@ enum worker_metric {
 /* Before the first fork: the master and two slots for each child. */
 void stats_init(unsigned slots);
 
-/* Log what all processes did since the last call, if anything. */
+/* Log what all processes have done so far, if it is news. */
 void stats_log(void);
 
 #endif
