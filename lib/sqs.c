@@ -220,8 +220,9 @@ on_response(const struct http_response *response, void *arg)
 		}
 	}
 	if (result.err != ERR_OK && log_rate_ok(&call->sqs->last_warning))
-		log_warn("sqs: %s: %s %s (%s) request %s", call->target,
+		log_warn("sqs: %s: %s %s (%s)%s%s", call->target,
 		    err_name(result.err), result.code, result.message,
+		    response->request_id[0] == '\0' ? "" : " request id ",
 		    response->request_id);
 	call_finish(call, &result, response);
 }
