@@ -40,7 +40,7 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(OUT)/tests/%,\
 	$(wildcard tests/unit/test_*.c))
 PROGRAMS := $(OUT)/flashsale-fcgi $(OUT)/flashsale-worker $(OUT)/flashsale
 
-all: $(PROGRAMS)
+all: $(PROGRAMS) ## build the three programs (SAN=1: with sanitizers)
 
 # --- Build ---------------------------------------------------------------
 
@@ -85,10 +85,28 @@ $(OUT)/tests/test_cli_%: $(OBJ)/tests/unit/test_cli_%.o \
 
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 
+# --- One machine ---------------------------------------------------------
+
+# Which web server, port and SQS server: WEB= PORT= SQS_SERVER=
+demo: all ## 1,000 buyers, 100 units: the whole path, and whether it adds up
+	deploy/local/packages stack
+	PROGRAMS=$(OUT) deploy/local/demo
+
+up: all ## start the engine and all its parts on this machine
+	deploy/local/packages stack
+	PROGRAMS=$(OUT) deploy/local/stack up
+
+down: ## stop them
+	deploy/local/stack down
+
+jmeter: all ## the race as a JMeter plan, against the running stack or its own
+	deploy/local/packages stack jmeter
+	PROGRAMS=$(OUT) jmeter/run
+
 # --- Proof ---------------------------------------------------------------
 
 # Plain for valgrind, and under ASan+UBSan.
-test:
+test: ## everything that proves the engine
 	deploy/local/packages build stack test
 	$(MAKE) -j$(JOBS) all unit-tests
 	$(MAKE) -j$(JOBS) SAN=1 all unit-tests
@@ -96,17 +114,50 @@ test:
 
 unit-tests: $(UNIT_TESTS)
 
-lint:
+lint: ## what compilers do not see
 	deploy/local/packages build lint
 	tests/lint
 
-format:
+format: ## the house style, by clang-format
 	clang-format -i $(wildcard */*.[ch] tests/unit/*.[ch])
 
-clean:
+clean: ## stop the stack and remove build/
 	@if [ -e build/stack/env ]; then $(MAKE) --no-print-directory down; fi
 	rm -rf build
 
-.PHONY: all clean test unit-tests lint format
+# --- Installation --------------------------------------------------------
+
+BINDIR = $(DESTDIR)$(PREFIX)/bin
+SBINDIR = $(DESTDIR)$(PREFIX)/sbin
+MANDIR = $(DESTDIR)$(PREFIX)/share/man
+SHAREDIR = $(DESTDIR)$(PREFIX)/share/flashsale
+
+# The examples speak of /usr/local until it is known where things went.
+INSTALL_TEXT = install_text() { \
+	sed 's|/usr/local|$(PREFIX)|g' "$$1" >"$$2" && chmod $$3 "$$2"; \
+	}; install_text
+
+install: all ## programs, manuals, examples and the storefront (DESTDIR PREFIX)
+	install -d $(BINDIR) $(SBINDIR) $(SHAREDIR)/systemd $(SHAREDIR)/web
+	install $(OUT)/flashsale $(BINDIR)
+	install $(OUT)/flashsale-fcgi $(OUT)/flashsale-worker $(SBINDIR)
+	for page in $(wildcard docs/man/*.[1-8]); do \
+		install -D -m 644 $$page \
+		    $(MANDIR)/man$${page##*.}/$${page##*/} || exit; \
+	done
+	for file in nginx.conf lighttpd.conf flashsale.env.example \
+	    $(notdir $(wildcard deploy/systemd/*)); do \
+		case $$file in flashsale-*) dir=systemd/ ;; *) dir= ;; esac; \
+		$(INSTALL_TEXT) deploy/$$dir$$file \
+		    $(SHAREDIR)/$$dir$$file 644 || exit; \
+	done
+	$(INSTALL_TEXT) deploy/spawn-fcgi $(SHAREDIR)/spawn-fcgi 755
+	cp -R web/. $(SHAREDIR)/web
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | \
+		expand -t 16
+
+.PHONY: all clean test unit-tests lint format demo up down jmeter install help
 .DELETE_ON_ERROR:
 .SECONDARY:
