@@ -3,6 +3,7 @@
  * requests; any failure ends the try, and the chain starts again a second
  * later, three times at most.
  */
+#define _XOPEN_SOURCE 700 /* strptime */
 #include "credentials_fetch.h"
 
 #include <jansson.h>
@@ -45,12 +46,8 @@ read_time(const char *text)
 {
 	struct tm utc = {0};
 
-	if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d", &utc.tm_year, &utc.tm_mon,
-		&utc.tm_mday, &utc.tm_hour, &utc.tm_min, &utc.tm_sec) != 6)
-		return 0;
-	utc.tm_year -= 1900;
-	utc.tm_mon -= 1;
-	return timegm(&utc);
+	return strptime(text, "%Y-%m-%dT%H:%M:%S", &utc) == NULL ? 0
+								 : timegm(&utc);
 }
 
 /* Missing or too long is the same: no use. */

@@ -550,14 +550,15 @@ fail:
 void
 sqs_free(struct sqs *sqs)
 {
-	struct call *call;
+	struct call *call, *next;
 
 	if (sqs == NULL)
 		return;
 	http_free(sqs->http);
 	credentials_free(sqs->provider);
-	while ((call = sqs->calls) != NULL) {
-		call_unlink(call);
+	for (call = sqs->calls; call != NULL; call = next) {
+		next = call->next;
+		ev_timer_stop(sqs->loop, &call->guard);
 		call_free(call);
 	}
 	free(sqs->queue_url);

@@ -52,67 +52,47 @@ endpoint_set(struct sqs_endpoint *endpoint, const char *url)
 	return ERR_OK;
 }
 
-/* "eu-west-1": letters, digits and dashes, at least one of each kind. */
+/* "eu-west-1": lower-case letters, digits and dashes, some of each. */
 static bool
-looks_like_region(const char *label, size_t len)
+looks_like_region(const char *text)
 {
-	bool dash = false, digit = false;
+	size_t len = strlen(text);
 
-	if (len < 4 || len >= SQS_REGION_SIZE)
-		return false;
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)label[i];
-
-		if (!islower(c) && !isdigit(c) && c != '-')
-			return false;
-		dash |= c == '-';
-		digit |= isdigit(c) != 0;
-	}
-	return dash && digit && islower((unsigned char)label[0]);
-}
-
-static bool
-label_is(const char *label, size_t len, const char *name)
-{
-	return len == strlen(name) && strncmp(label, name, len) == 0;
+	return len >= 4 && len < SQS_REGION_SIZE &&
+	       strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == len &&
+	       strpbrk(text, "0123456789") != NULL &&
+	       strchr(text, '-') != NULL && islower((unsigned char)text[0]);
 }
 
 /*
- * The label after "sqs" or "sqs-fips" (also behind a VPC endpoint's own
- * label), or the one before "queue" in hosts of the first years.
+ * The label after "sqs" or "sqs-fips", wherever that stands (VPC endpoints
+ * put their own labels first), or before "queue" in hosts of the first years.
  */
 void
 sqs_region_of_url(const char *url, char region[SQS_REGION_SIZE])
 {
-	const char *host, *label, *end, *found = NULL;
-	size_t len, n, found_len = 0, last_len = 0;
-	bool https, after_sqs = false;
-	const char *last = NULL;
+	char host[256], *label, *rest, *previous = NULL;
+	const char *authority, *found = NULL;
+	bool https;
+	size_t len;
 
 	region[0] = '\0';
-	host = url_authority(url, &https, &len);
-	if (host == NULL)
+	authority = url_authority(url, &https, &len);
+	if (authority == NULL || len >= sizeof(host))
 		return;
-	end = host + len;
-	for (label = host; label < end && found == NULL; label += n + 1) {
-		for (n = 0; label + n < end && strchr(".:", label[n]) == NULL;)
-			n++;
-		if (after_sqs && looks_like_region(label, n)) {
+	snprintf(host, sizeof(host), "%.*s", (int)len, authority);
+	for (label = strtok_r(host, ".:", &rest); label != NULL;
+	     label = strtok_r(NULL, ".:", &rest)) {
+		if (previous != NULL && strncmp(previous, "sqs", 3) == 0 &&
+		    looks_like_region(label))
 			found = label;
-			found_len = n;
-		} else if (label_is(label, n, "queue") && last != NULL &&
-			   looks_like_region(last, last_len)) {
-			found = last;
-			found_len = last_len;
-		}
-		after_sqs =
-		    label_is(label, n, "sqs") || label_is(label, n, "sqs-fips");
-		last = label;
-		last_len = n;
+		else if (previous != NULL && strcmp(label, "queue") == 0 &&
+			 looks_like_region(previous))
+			found = previous;
+		previous = label;
 	}
 	if (found != NULL)
-		snprintf(
-		    region, SQS_REGION_SIZE, "%.*s", (int)found_len, found);
+		snprintf(region, SQS_REGION_SIZE, "%s", found);
 }
 
 static const char *
@@ -140,7 +120,7 @@ sqs_endpoint_choose(struct sqs_endpoint *endpoint, const struct config *config,
 	sqs_region_of_url(queue_url, of_url);
 	region = first_set(config->aws_region, config->aws_default_region,
 	    profile_region, of_url);
-	if (!looks_like_region(region, strlen(region))) {
+	if (!looks_like_region(region)) {
 		snprintf(why, size,
 		    region[0] == '\0' ? "no region: set AWS_REGION"
 				      : "\"%.60s\" is no AWS region: "
