@@ -33,8 +33,8 @@ struct sigv4_request {
 };
 
 struct sigv4_headers {
-	char date[17];		  /* value of X-Amz-Date */
-	char authorization[512];  /* value of Authorization */
+	char date[17];		 /* value of X-Amz-Date */
+	char authorization[512]; /* value of Authorization */
 };
 
 /* Sign; the token, if there is one, goes into X-Amz-Security-Token. */
