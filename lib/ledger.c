@@ -424,7 +424,7 @@ add_printable(struct sql *sql, const char *text, size_t max)
 	char copy[PARKED_REASON_MAX + 1];
 	size_t i;
 
-	for (i = 0; text[i] != '\0' && i < max; i++)
+	for (i = 0; i < max && text[i] != '\0'; i++)
 		copy[i] = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
 	copy[i] = '\0';
 	sql_add_text(sql, copy);

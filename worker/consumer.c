@@ -241,11 +241,11 @@ tell_exceptions(const struct ledger_entry *entries, size_t n)
 			rejected = &entries[i];
 	}
 	if (parked != NULL)
-		log_warn("%zu messages parked; the first is %s: %s", parked_n,
+		log_warn("messages parked: %zu; the first is %s: %s", parked_n,
 		    parked->message_id, parked->reason);
 	if (rejected != NULL)
 		log_order_error(rejected->message->order.id,
-		    "%zu orders rejected, this one first: sale %s of %s has "
+		    "orders rejected: %zu, this one first; sale %s of %s has "
 		    "no units left in MySQL",
 		    rejected_n, rejected->message->order.sale_id,
 		    rejected->message->order.sku);
@@ -325,7 +325,7 @@ on_probe(struct ev_loop *loop, ev_timer *timer, int events)
 	if (c->leaving)
 		return;
 	if (ledger_probe(c->db) != ERR_OK) {
-		store_failed(c, "out of order");
+		store_failed(c, "cannot be used");
 		return;
 	}
 	part_answers(&c->store);
