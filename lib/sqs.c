@@ -33,7 +33,6 @@ struct sqs {
 	long clock_offset; /* seconds, Amazon's clock minus ours */
 	struct sigv4_key key;
 	struct call *calls;
-	double last_warning;
 };
 
 struct call;
@@ -199,6 +198,18 @@ call_may_retry(struct call *call, const struct sqs_result *result,
 	return true;
 }
 
+/* What Amazon's support asks for. */
+static void
+append_request_id(struct sqs_result *result, const char *id)
+{
+	size_t len = strlen(result->message);
+
+	if (id[0] != '\0')
+		snprintf(result->message + len, sizeof(result->message) - len,
+		    " (request %s)", id);
+}
+
+/* Whoever called logs what went wrong: only they know what it costs. */
 static void
 on_response(const struct http_response *response, void *arg)
 {
@@ -213,17 +224,13 @@ on_response(const struct http_response *response, void *arg)
 	} else if (response->status != 200) {
 		sqs_read_error(response->status, response->body,
 		    response->body_len, response->query_error, &result);
+		append_request_id(&result, response->request_id);
 		if (call_may_retry(call, &result, response)) {
 			call->retried = true;
 			call_try(call);
 			return;
 		}
 	}
-	if (result.err != ERR_OK && log_rate_ok(&call->sqs->last_warning))
-		log_warn("sqs: %s: %s %s (%s)%s%s", call->target,
-		    err_name(result.err), result.code, result.message,
-		    response->request_id[0] == '\0' ? "" : " request id ",
-		    response->request_id);
 	call_finish(call, &result, response);
 }
 
@@ -384,7 +391,6 @@ result_protocol(struct sqs_result *result)
 	result->err = ERR_PROTOCOL;
 	snprintf(result->message, sizeof(result->message),
 	    "the answer is not what the protocol says");
-	log_warn("sqs: %s", result->message);
 }
 
 static void

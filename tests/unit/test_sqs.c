@@ -182,6 +182,23 @@ test_call_errors(void **state)
 	}
 }
 
+/* Who calls logs the message: it must name the request. */
+static void
+test_request_id(void **state)
+{
+	static const struct fake_step steps[] = {
+	    {FAKE_ANSWER, 403, "x-amzn-RequestId: abc-1\r\n",
+		"{\"__type\":\"AccessDenied\",\"Message\":\"no\"}"}};
+	struct fixture f;
+
+	(void)state;
+	start(&f, steps, 1);
+	send_two(&f);
+	assert_string_equal(
+	    seen.results[0].message, "HTTP 403: no (request abc-1)");
+	stop(&f);
+}
+
 /* A call of one entry that is too long: the entry is to blame. */
 static void
 test_single_entry_blamed(void **state)
@@ -438,6 +455,7 @@ main(void)
 	    cmocka_unit_test(test_send),
 	    cmocka_unit_test(test_partial_failure),
 	    cmocka_unit_test(test_call_errors),
+	    cmocka_unit_test(test_request_id),
 	    cmocka_unit_test(test_single_entry_blamed),
 	    cmocka_unit_test(test_server_gone),
 	    cmocka_unit_test(test_expired_once),
