@@ -198,6 +198,9 @@ static void
 set_options(MYSQL *mysql, const struct db *db)
 {
 	unsigned no = 0;
+	unsigned protocol = db->address.socket[0] != '\0'
+				? MYSQL_PROTOCOL_SOCKET
+				: MYSQL_PROTOCOL_TCP;
 
 	mysql_options(mysql, MYSQL_SET_CHARSET_NAME, "utf8mb4");
 	mysql_options(mysql, MYSQL_OPT_CONNECT_TIMEOUT, &db->timeout);
@@ -205,11 +208,9 @@ set_options(MYSQL *mysql, const struct db *db)
 	mysql_options(mysql, MYSQL_OPT_WRITE_TIMEOUT, &db->timeout);
 	/* The server has no business reading our files. */
 	mysql_options(mysql, MYSQL_OPT_LOCAL_INFILE, &no);
-	if (db->address.socket[0] != '\0') {
-		unsigned protocol = MYSQL_PROTOCOL_SOCKET;
-
-		mysql_options(mysql, MYSQL_OPT_PROTOCOL, &protocol);
-	}
+	/* Or the library would take "localhost" for a socket of its own
+	 * choice, whatever the port. */
+	mysql_options(mysql, MYSQL_OPT_PROTOCOL, &protocol);
 	set_tls(mysql, &db->address);
 }
 
