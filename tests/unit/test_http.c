@@ -265,6 +265,25 @@ test_refused_after_success(void **state)
 	ev_loop_destroy(f.loop);
 }
 
+/* The server closed the idle connection meanwhile: nobody need notice. */
+static void
+test_idle_connection_closed(void **state)
+{
+	static const struct fake_step steps[] = {{FAKE_ANSWER, 200, NULL, ""}};
+	struct fixture f;
+
+	(void)state;
+	start(&f, steps, 1, 1);
+	post_and_wait(&f, 2000);
+	fake_connection_close(f.server.open);
+	seen.called = 0;
+	post_and_wait(&f, 2000);
+	assert_int_equal(seen.err, ERR_OK);
+	assert_int_equal(f.server.connections, 2);
+	assert_int_equal(f.server.requests, 2);
+	stop(&f);
+}
+
 static void
 test_bad_url(void **state)
 {
@@ -434,6 +453,7 @@ main(void)
 	    cmocka_unit_test(test_largest_answer),
 	    cmocka_unit_test(test_refused_connection),
 	    cmocka_unit_test(test_refused_after_success),
+	    cmocka_unit_test(test_idle_connection_closed),
 	    cmocka_unit_test(test_bad_url),
 	    cmocka_unit_test(test_waiting_is_bounded),
 	    cmocka_unit_test(test_line_order),
