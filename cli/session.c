@@ -82,7 +82,7 @@ session_open(struct session *s, const struct config *config)
 		fatal(EXIT_OSERR, "the system gives no event loop");
 	if (redis_new(&s->redis, s->loop, config->redis_url,
 		config->redis_timeout_ms, why, sizeof(why)) != ERR_OK)
-		fatal(EXIT_CONFIG, "REDIS_URL: %s", why);
+		fatal(EXIT_CONFIG, "%s", why);
 	while (!redis_is_ready(s->redis)) {
 		if (clock_seconds() > deadline)
 			fatal(EXIT_UNAVAIL,
@@ -246,7 +246,8 @@ on_attributes(const struct sqs_result *result,
 	if (result->err == ERR_OK)
 		*out->attributes = *attributes;
 	else
-		snprintf(out->why, WHY_SIZE, "%s %s %s", err_name(result->err),
+		snprintf(out->why, WHY_SIZE, "%s%s%s: %s",
+		    err_name(result->err), result->code[0] == '\0' ? "" : " ",
 		    result->code, result->message);
 	answer(slot, result->err);
 }

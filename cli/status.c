@@ -82,7 +82,6 @@ print_table(struct report *r)
 	const struct queue_survey *q = &r->queue;
 
 	if (r->table.n == 0) {
-		table_finish(&r->table, stdout);
 		printf("no sales; to open one: "
 		       "flashsale open SKU --stock N\n");
 		return;
