@@ -25,7 +25,7 @@ define_service() {
 	#!/bin/sh
 	echo "stack: $service ended (exit code \$1, wait status \$2)" \
 	    >>'$STACK_DIR/log/$service.log'
-	[ ! -e sweep ] || kill -KILL -- "-\$(cat group)" 2>/dev/null
+	[ ! -e sweep ] || kill -s KILL -- "-\$(cat group)" 2>/dev/null
 	exit 0
 	END
 	chmod +x "$services/$service/run" "$services/$service/finish"
@@ -129,9 +129,9 @@ service_stop() {
 		sv -w 45 force-shutdown "$services/$1" >/dev/null 2>&1 || :
 	fi
 	group=$(cat "$services/$1/group" 2>/dev/null) || return 0
-	group_is_gone || kill -TERM -- "-$group" 2>/dev/null || :
+	group_is_gone || kill -s TERM -- "-$group" 2>/dev/null || :
 	wait_for 10 group_is_gone || {
-		kill -KILL -- "-$group" 2>/dev/null || :
+		kill -s KILL -- "-$group" 2>/dev/null || :
 		wait_for 5 group_is_gone || warn "$1 (group $group) stays"
 	}
 }
