@@ -17,6 +17,29 @@
 #include "responder.h"
 #include "stats.h"
 
+static struct config config;
+
+/* What can never work is said before the first request, not after. */
+static enum err
+check_settings(const struct config *candidate, char *why, size_t size)
+{
+	const char *sku = candidate->default_sku;
+
+	if (!sku_is_valid(sku, strlen(sku))) {
+		snprintf(why, size,
+		    "DEFAULT_SKU=%.64s: must be 1 to 64 of A-Z a-z 0-9 . _ -",
+		    sku);
+		return ERR_BAD_INPUT;
+	}
+	if (candidate->sqs_queue_url[0] == '\0') {
+		snprintf(why, size,
+		    "SQS_QUEUE_URL: not set; the queue that orders go to, "
+		    "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME");
+		return ERR_BAD_INPUT;
+	}
+	return responder_check(candidate, why, size);
+}
+
 static const struct config_about about = {
     .program = "flashsale-fcgi",
     .which = FOR_FCGI,
@@ -24,9 +47,8 @@ static const struct config_about about = {
     .purpose = "Serve a flash sale behind nginx or lighttpd: reserve stock in "
 	       "Redis, send\norders to Amazon SQS. Stays in the foreground; "
 	       "SIGHUP reloads, SIGTERM drains.",
+    .check = check_settings,
 };
-
-static struct config config;
 
 static void
 start_log(void)
@@ -34,35 +56,19 @@ start_log(void)
 	log_init(about.program, config.log_level, config.log_syslog);
 }
 
-/* What can never work is said before the first request, not after. */
-static enum err
-check_settings(char *why, size_t size)
-{
-	if (!sku_is_valid(config.default_sku, strlen(config.default_sku))) {
-		snprintf(why, size,
-		    "DEFAULT_SKU=%.64s: must be 1 to 64 of A-Z a-z 0-9 . _ -",
-		    config.default_sku);
-		return ERR_BAD_INPUT;
-	}
-	return responder_check(&config, why, size);
-}
-
 static bool
 reload_settings(void *arg)
 {
-	struct config before = config;
 	char why[512];
 
 	(void)arg;
-	if (config_reload(&config, why, sizeof(why)) == ERR_OK &&
-	    check_settings(why, sizeof(why)) == ERR_OK) {
-		start_log();
-		config_log(&config, &about);
-		return true;
+	if (config_reload(&config, why, sizeof(why)) != ERR_OK) {
+		log_error("reload: %s; the old settings stay", why);
+		return false;
 	}
-	config = before;
-	log_error("reload: %s; the old settings stay", why);
-	return false;
+	start_log();
+	config_log(&config, &about);
+	return true;
 }
 
 static unsigned
@@ -91,14 +97,11 @@ main(int argc, char **argv)
 	    .child = serve,
 	    .reload = reload_settings,
 	    .arg = &options};
-	char why[512];
 	int code;
 
 	if (config_load(&config, &about, argc, argv) < argc)
 		config_usage("unexpected argument");
 	start_log();
-	if (check_settings(why, sizeof(why)) != ERR_OK)
-		fatal(EXIT_CONFIG, "%s", why);
 	fastcgi_init();
 	options.listen_fd = listener_open(config.listen);
 	if (!handover_open(options.handover))

@@ -402,7 +402,11 @@ load_all(struct config *config, char *text, char *why, size_t size)
 			err = ERR_BAD_INPUT;
 		}
 	}
-	return err == ERR_OK ? check_whole(config, why, size) : err;
+	if (err == ERR_OK)
+		err = check_whole(config, why, size);
+	if (err == ERR_OK && given.about->check != NULL)
+		err = given.about->check(config, why, size);
+	return err;
 }
 
 enum err

@@ -90,6 +90,9 @@ struct config_about {
 	const char *synopsis; /* after the name in the usage line */
 	const char *purpose;  /* a sentence or two */
 	const char *extra;    /* more lines for --help (commands), or NULL */
+	/* The program's own rules: ERR_OK, or why these settings cannot work.
+	 * Contacts nobody.  NULL is fine. */
+	enum err (*check)(const struct config *, char *why, size_t size);
 };
 
 /*

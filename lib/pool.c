@@ -59,6 +59,15 @@ block_signals(bool block)
 	sigprocmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
 }
 
+static void
+set_disposition(int number, void (*disposition)(int))
+{
+	struct sigaction action = {.sa_handler = disposition};
+
+	sigemptyset(&action.sa_mask);
+	sigaction(number, &action, NULL);
+}
+
 /* In the new process: nothing of the master's loop may stay. */
 static void NORETURN
 become_child(unsigned slot)
@@ -69,7 +78,7 @@ become_child(unsigned slot)
 		ev_signal_stop(pool.loop, &pool.signals[i]);
 	ev_loop_destroy(pool.loop);
 	close(pool.life[1]);
-	signal(SIGCHLD, SIG_DFL);
+	set_disposition(SIGCHLD, SIG_DFL);
 	code = pool.options->child(slot, pool.options->arg);
 	exit(code);
 }
@@ -291,7 +300,7 @@ prepare(const struct pool_options *options)
 	pool.loop = ev_default_loop(EVFLAG_AUTO);
 	if (pool.loop == NULL || pipe(pool.life) != 0)
 		fatal(EXIT_OSERR, "cannot start: %s", strerror(errno));
-	signal(SIGPIPE, SIG_IGN);
+	set_disposition(SIGPIPE, SIG_IGN); /* writes tell it better */
 	for (size_t i = 0; i < 4; i++) {
 		ev_signal_init(&pool.signals[i], on_signal, signal_numbers[i]);
 		ev_signal_start(pool.loop, &pool.signals[i]);

@@ -21,13 +21,6 @@
 #define KEEPERS 1
 static unsigned children;
 
-static const struct config_about about = {
-    .program = "flashsale-worker",
-    .which = FOR_WORKER,
-    .synopsis = "[options]",
-    .purpose = "Writes the orders that arrive through SQS to MySQL.",
-};
-
 static enum err
 check_queue(
     struct ev_loop *loop, const struct config *config, char *why, size_t size)
@@ -100,17 +93,21 @@ check_settings(const struct config *config, char *why, size_t size)
 	return err;
 }
 
+static const struct config_about about = {
+    .program = "flashsale-worker",
+    .which = FOR_WORKER,
+    .synopsis = "[options]",
+    .purpose = "Writes the orders that arrive through SQS to MySQL.",
+    .check = check_settings,
+};
+
 static bool
 reload(void *arg)
 {
 	struct config *config = arg;
-	enum err err;
 	char why[512];
 
-	err = config_reload(config, why, sizeof(why));
-	if (err == ERR_OK)
-		err = check_settings(config, why, sizeof(why));
-	if (err != ERR_OK) {
+	if (config_reload(config, why, sizeof(why)) != ERR_OK) {
 		log_error("reload: %s; the old processes go on", why);
 		return false;
 	}
@@ -130,13 +127,10 @@ int
 main(int argc, char **argv)
 {
 	struct config config;
-	char why[512];
 
 	if (config_load(&config, &about, argc, argv) < argc)
-		fatal(EXIT_USAGE, "takes options only; see --help");
+		config_usage("takes options only");
 	log_init(about.program, config.log_level, config.log_syslog);
-	if (check_settings(&config, why, sizeof(why)) != ERR_OK)
-		fatal(EXIT_CONFIG, "%s", why);
 	config_log(&config, &about);
 	log_info("%s", db_library());
 	/* CONSUMERS cannot change with a reload: remember it. */
