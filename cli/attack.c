@@ -188,26 +188,43 @@ print_outcomes(const struct attack *a)
 	table_finish(&table, stdout);
 }
 
+static double
+requests_per_second(const struct attack *a)
+{
+	const struct rush_result *r = &a->result;
+
+	return r->seconds > 0 ? r->finished / r->seconds : 0;
+}
+
+static void
+print_latencies(const struct tally *tally)
+{
+	size_t i;
+
+	printf("latency in ms:");
+	for (i = 0; i < N_PERCENTILES; i++)
+		printf("  %s %.1f", percentiles[i].name,
+		    tally_percentile(tally, percentiles[i].share) / 1000.0);
+	printf("\n");
+}
+
 static void
 print_report(const struct attack *a)
 {
 	const struct tally *tally = &a->tally;
 	uint64_t failed = tally_count(tally, OUTCOME_FAILED);
-	size_t i;
 
 	print_outcomes(a);
 	printf("\n%u requests over %u connections in %.2f s, %.0f/s: ",
 	    a->result.finished, a->plan.connections, a->result.seconds,
-	    a->result.finished / a->result.seconds);
+	    requests_per_second(a));
 	paint(stdout, GOOD, "%" PRIu64 " accepted",
 	    tally_count(tally, OUTCOME_ACCEPTED));
 	printf(", %" PRIu64 " refused, ", tally_count(tally, OUTCOME_REFUSED));
 	paint(stdout, failed > 0 ? BAD : PLAIN, "%" PRIu64 " failed", failed);
-	printf("\nlatency in ms:");
-	for (i = 0; i < N_PERCENTILES; i++)
-		printf("  %s %.1f", percentiles[i].name,
-		    tally_percentile(tally, percentiles[i].share) / 1000.0);
 	printf("\n");
+	if (tally->answers > 0)
+		print_latencies(tally);
 	if (a->result.interrupted)
 		paint(stdout, CAUTION,
 		    "interrupted: %u requests were not finished\n",
@@ -249,7 +266,7 @@ print_json(const struct attack *a)
 	    (int)a->plan.requests, "finished", (int)a->result.finished,
 	    "connections", (int)a->plan.connections, "interrupted",
 	    a->result.interrupted, "seconds", a->result.seconds, "perSecond",
-	    a->result.finished / a->result.seconds, "accepted",
+	    requests_per_second(a), "accepted",
 	    (json_int_t)tally_count(tally, OUTCOME_ACCEPTED), "refused",
 	    (json_int_t)tally_count(tally, OUTCOME_REFUSED), "failed",
 	    (json_int_t)tally_count(tally, OUTCOME_FAILED), "outcomes",
@@ -276,7 +293,7 @@ run_attack(const struct config *config, int argc, char **argv)
 	tally_sort(&a.tally);
 	if (a.json)
 		print_json(&a);
-	else if (a.result.finished > 0)
+	else
 		print_report(&a);
 	code = a.result.interrupted || tally_count(&a.tally, OUTCOME_FAILED) > 0
 		   ? EXIT_FAILED

@@ -92,13 +92,16 @@ print_cell(const struct table *t, size_t column, enum colour colour,
 void
 table_finish(struct table *t, FILE *file)
 {
-	size_t i;
+	size_t row, i;
 
 	for (i = 0; i < t->width; i++)
 		print_cell(t, i, FAINT, t->columns[i].title, file);
-	for (i = 0; i < t->n; i++)
-		print_cell(t, i % t->width, t->cells[i].colour,
-		    t->cells[i].text, file);
+	for (row = 0; row < t->n; row += t->width)
+		for (i = 0; i < t->width; i++) {
+			const struct cell *cell = &t->cells[row + i];
+
+			print_cell(t, i, cell->colour, cell->text, file);
+		}
 	free(t->cells);
 	t->cells = NULL;
 }

@@ -8,7 +8,7 @@
 void
 survey_queue(struct session *s, struct queue_survey *q)
 {
-	struct sqs_attributes attributes;
+	struct sqs_attributes attributes = {0};
 	static bool complained;
 	char why[WHY_SIZE];
 	enum err err;
