@@ -213,7 +213,7 @@ run_books(const struct config *config, int argc, char **argv)
 		json = true;
 	}
 	sku = command_sku(&command_books, argc, argv, config->default_sku);
-	session_open(&session, config);
+	session_open_all(&session, config);
 	code = print_books(&session, sku, json);
 	session_close(&session);
 	return code;

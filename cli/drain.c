@@ -132,7 +132,7 @@ run_drain(const struct config *config, int argc, char **argv)
 	}
 	if (optind < argc)
 		sku = command_sku(&command_drain, argc, argv, NULL);
-	session_open(&session, config);
+	session_open_all(&session, config);
 	err = choose_sales(&session, sku, &list);
 	code = err == ERR_OK ? wait_until_drained(&session, &list, timeout)
 			     : session_failed(err, "listing the sales");

@@ -8,8 +8,10 @@
 #include <string.h>
 
 #include "config.h"
+#include "db.h"
 #include "exit_codes.h"
 #include "log.h"
+#include "redis_url.h"
 
 #include "command.h"
 
@@ -54,6 +56,24 @@ list_commands(void)
 	return list;
 }
 
+/* Settings that can never work are told at once, whatever the command. */
+static enum err
+check_settings(const struct config *config, char *why, size_t size)
+{
+	struct redis_address redis;
+	struct db_address db;
+	char reason[256];
+
+	if (redis_url_parse(config->redis_url, &redis, why, size) != ERR_OK)
+		return ERR_BAD_INPUT;
+	if (config->mysql_url[0] == '\0' ||
+	    db_parse_url(config->mysql_url, &db, reason, sizeof(reason)) ==
+		ERR_OK)
+		return ERR_OK;
+	snprintf(why, size, "MYSQL_URL: %s", reason);
+	return ERR_BAD_INPUT;
+}
+
 static int
 run_command(const struct config *config, int argc, char **argv)
 {
@@ -82,6 +102,7 @@ main(int argc, char **argv)
 	    .synopsis = "[SETTING...] COMMAND [OPTION...]",
 	    .purpose = "Open, watch and try out flash sales.",
 	    .extra = list_commands(),
+	    .check = check_settings,
 	};
 	struct config config;
 	int first = config_load(&config, &about, argc, argv);

@@ -92,6 +92,32 @@ session_open(struct session *s, const struct config *config)
 	}
 }
 
+static struct sqs *
+new_queue(struct session *s, const char *setting, const char *url)
+{
+	struct sqs *queue = NULL;
+	char why[WHY_SIZE];
+
+	if (url[0] != '\0' && sqs_new(&queue, s->loop, s->config, url, 1, why,
+				  sizeof(why)) != ERR_OK)
+		fatal(EXIT_CONFIG, "%s: %s", setting, why);
+	return queue;
+}
+
+void
+session_open_all(struct session *s, const struct config *config)
+{
+	char why[WHY_SIZE];
+
+	session_open(s, config);
+	s->queue = new_queue(s, "SQS_QUEUE_URL", config->sqs_queue_url);
+	s->dead_letters = new_queue(s, "SQS_DLQ_URL", config->sqs_dlq_url);
+	if (config->mysql_url[0] != '\0' &&
+	    db_new(&s->db, config->mysql_url, config->mysql_timeout_ms, why,
+		sizeof(why)) != ERR_OK)
+		fatal(EXIT_CONFIG, "MYSQL_URL: %s", why);
+}
+
 void
 session_close(struct session *s)
 {
@@ -253,19 +279,13 @@ on_attributes(const struct sqs_result *result,
 }
 
 static enum err
-read_attributes(struct session *s, struct sqs **queue, const char *url,
+read_attributes(struct session *s, struct sqs *queue,
     struct sqs_attributes *attributes, char *why)
 {
 	struct queue_answer out = {attributes, why};
 	struct answer_slot slot = {.session = s, .out = &out};
-	enum err err;
 
-	if (*queue == NULL) {
-		err = sqs_new(queue, s->loop, s->config, url, 1, why, WHY_SIZE);
-		if (err != ERR_OK)
-			return err;
-	}
-	sqs_get_queue_attributes(*queue, on_attributes, &slot);
+	sqs_get_queue_attributes(queue, on_attributes, &slot);
 	return wait_for(&slot);
 }
 
@@ -273,24 +293,20 @@ enum err
 session_read_queue(
     struct session *s, struct sqs_attributes *attributes, char why[WHY_SIZE])
 {
-	const char *url = s->config->sqs_queue_url;
-
 	snprintf(why, WHY_SIZE, "SQS_QUEUE_URL is not set");
-	if (url[0] == '\0')
-		return ERR_BAD_INPUT;
-	return read_attributes(s, &s->queue, url, attributes, why);
+	if (s->queue == NULL)
+		return ERR_UNAVAILABLE;
+	return read_attributes(s, s->queue, attributes, why);
 }
 
 enum err
 session_read_dead_letters(
     struct session *s, struct sqs_attributes *attributes, char why[WHY_SIZE])
 {
-	const char *url = s->config->sqs_dlq_url;
-
 	snprintf(why, WHY_SIZE, "SQS_DLQ_URL is not set");
-	if (url[0] == '\0')
+	if (s->dead_letters == NULL)
 		return ERR_NOT_FOUND;
-	return read_attributes(s, &s->dead_letters, url, attributes, why);
+	return read_attributes(s, s->dead_letters, attributes, why);
 }
 
 /* --- MySQL --- */
@@ -303,20 +319,13 @@ session_read_book(struct session *s, const char *sale_id,
 
 	*book = (struct ledger_book){0};
 	snprintf(why, WHY_SIZE, "MYSQL_URL is not set");
-	if (s->config->mysql_url[0] == '\0')
-		return ERR_BAD_INPUT;
-	if (s->db == NULL) {
-		err = db_new(&s->db, s->config->mysql_url,
-		    s->config->mysql_timeout_ms, why, WHY_SIZE);
-		if (err != ERR_OK)
-			return err;
-	}
+	if (s->db == NULL)
+		return ERR_UNAVAILABLE;
 	err = db_connect(s->db);
-	if (err == ERR_OK) {
+	if (err == ERR_OK)
 		err = ledger_read_book(s->db, sale_id, book);
-		if (err == ERR_NOT_FOUND)
-			err = ERR_OK;
-	}
+	if (err == ERR_NOT_FOUND && db_is_connected(s->db))
+		err = ERR_OK; /* the sale's message is still under way */
 	if (err != ERR_OK)
 		snprintf(why, WHY_SIZE, "%s", db_error(s->db));
 	return err;

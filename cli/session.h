@@ -23,14 +23,17 @@ struct session {
 	const struct config *config;
 	struct ev_loop *loop;
 	struct redis *redis;
-	struct sqs *queue, *dead_letters; /* NULL until asked */
+	/* NULL in a session with Redis only, and where no URL is set. */
+	struct sqs *queue, *dead_letters;
 	struct db *db;
 	bool waiting; /* for an answer */
 };
 
-/* Connect to Redis; dies (69) when it cannot be reached. The others are
- * connected to when they are asked. */
+/* Connect to Redis; dies (69) when it cannot be reached. */
 void session_open(struct session *, const struct config *);
+/* The same, ready to ask SQS and MySQL too; dies (78) when their settings
+ * can never work.  Whether they can be reached shows when they are asked. */
+void session_open_all(struct session *, const struct config *);
 void session_close(struct session *);
 
 /* The exit code for a Redis that failed in the middle, once logged. */

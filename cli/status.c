@@ -214,7 +214,7 @@ run_status(const struct config *config, int argc, char **argv)
 	}
 	if (optind < argc)
 		sku = command_sku(&command_status, argc, argv, NULL);
-	session_open(&session, config);
+	session_open_all(&session, config);
 	code = report(&session, sku, json);
 	session_close(&session);
 	return code;
