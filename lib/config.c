@@ -602,6 +602,7 @@ config_load(struct config *config, const struct config_about *about, int argc,
 	char why[512];
 	bool check_only;
 
+	memset(&given, 0, sizeof(given));
 	given.about = about;
 	given.file = getenv("FLASHSALE_CONFIG");
 	if (given.file == NULL)

@@ -143,7 +143,11 @@ print_histogram(struct page *page, unsigned id)
 {
 	const struct metric *m = &metrics[id];
 	const char *comma = m->labels[0] != '\0' ? "," : "";
+	char braces[128] = "";
 	int64_t count = 0;
+
+	if (m->labels[0] != '\0')
+		snprintf(braces, sizeof(braces), "{%s}", m->labels);
 
 	for (size_t i = 0; i < N_BOUNDS; i++) {
 		count += sum_bucket(id, i);
@@ -153,9 +157,9 @@ print_histogram(struct page *page, unsigned id)
 	count += sum_bucket(id, N_BOUNDS);
 	print(page, "%s_bucket{%s%sle=\"+Inf\"} %" PRId64 "\n", m->name,
 	    m->labels, comma, count);
-	print(page, "%s_sum{%s} %.6f\n", m->name, m->labels,
+	print(page, "%s_sum%s %.6f\n", m->name, braces,
 	    (double)metrics_sum(id) / 1e6);
-	print(page, "%s_count{%s} %" PRId64 "\n", m->name, m->labels, count);
+	print(page, "%s_count%s %" PRId64 "\n", m->name, braces, count);
 }
 
 static void

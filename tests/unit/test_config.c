@@ -1,0 +1,216 @@
+/* Settings: sources and their order, limits, files, reloads. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "config.h"
+
+static const struct config_about about = {
+    .program = "test",
+    .which = FOR_FCGI,
+    .synopsis = "",
+    .purpose = "",
+};
+
+static char file[64];
+static char output[8192]; /* what a failing config_load() has said */
+
+static void
+write_file(const char *text)
+{
+	FILE *f = fopen(file, "w");
+
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+/* argv for getopt, which wants to start again each time. */
+static struct config
+load(const char *argument)
+{
+	struct config config;
+	char name[] = "test", *argv[3] = {name, NULL, NULL};
+	static char copy[128]; /* a reload reads it again */
+
+	optind = 0;
+	if (argument != NULL) {
+		snprintf(copy, sizeof(copy), "%s", argument);
+		argv[1] = copy;
+	}
+	config_load(&config, &about, argument != NULL ? 2 : 1, argv);
+	return config;
+}
+
+/* config_load() exits on errors: run it in a child and read what it says. */
+static int
+exit_code_of(const char *argument)
+{
+	int status, out[2];
+	ssize_t n;
+	pid_t pid;
+
+	assert_int_equal(pipe(out), 0);
+	pid = fork();
+	if (pid == 0) {
+		dup2(out[1], STDERR_FILENO);
+		dup2(out[1], STDOUT_FILENO);
+		load(argument);
+		_exit(99);
+	}
+	close(out[1]);
+	n = read(out[0], output, sizeof(output) - 1);
+	output[n > 0 ? n : 0] = '\0';
+	close(out[0]);
+	waitpid(pid, &status, 0);
+	return WEXITSTATUS(status);
+}
+
+static int
+set_up(void **state)
+{
+	(void)state;
+	snprintf(file, sizeof(file), "/tmp/test_config.%ld", (long)getpid());
+	unsetenv("SEND_CONCURRENCY");
+	unsetenv("REDIS_URL");
+	unsetenv("ADMIN_TOKEN");
+	setenv("FLASHSALE_CONFIG", file, 1);
+	write_file("");
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	(void)state;
+	unlink(file);
+	return 0;
+}
+
+static void
+test_strongest_source_wins(void **state)
+{
+	(void)state;
+	assert_int_equal(load(NULL).send_concurrency, 8);
+	write_file("SEND_CONCURRENCY=2\n");
+	assert_int_equal(load(NULL).send_concurrency, 2);
+	setenv("SEND_CONCURRENCY", "3", 1);
+	assert_int_equal(load(NULL).send_concurrency, 3);
+	assert_int_equal(load("--send-concurrency=4").send_concurrency, 4);
+	setenv("SEND_CONCURRENCY", "", 1); /* empty is unset */
+	assert_int_equal(load(NULL).send_concurrency, 2);
+}
+
+static void
+test_file_syntax(void **state)
+{
+	struct config c;
+
+	(void)state;
+	write_file("# comment\n; another\n\n  export REDIS_URL = x\n"
+		   "LISTEN=\"/run/a b.sock\"  \r\nDEFAULT_SKU='x'\n"
+		   "SOMEBODY_ELSES=1\nADMIN_TOKEN=0123456789abcdef");
+	unsetenv("REDIS_URL");
+	c = load(NULL);
+	assert_string_equal(c.listen, "/run/a b.sock");
+	assert_string_equal(c.default_sku, "x");
+	assert_string_equal(c.admin_token, "0123456789abcdef");
+	write_file("no equals sign\n");
+	assert_int_equal(exit_code_of(NULL), 78);
+	assert_non_null(strstr(output, ":1: must be NAME=value"));
+}
+
+static void
+test_bad_values_are_named(void **state)
+{
+	(void)state;
+	assert_int_equal(exit_code_of("--send-concurrency=0"), 78);
+	assert_non_null(strstr(output, "SEND_CONCURRENCY=0"));
+	assert_non_null(strstr(output, "the command line"));
+	assert_non_null(strstr(output, "from 1 to 64"));
+	assert_int_equal(exit_code_of("--send-concurrency=1x"), 78);
+	assert_int_equal(exit_code_of("--send-concurrency=-1"), 78);
+	assert_int_equal(exit_code_of("--send-concurrency= 1"), 78);
+	assert_int_equal(exit_code_of("--log-level=loud"), 78);
+	assert_int_equal(exit_code_of("--log-target=paper"), 78);
+	assert_int_equal(exit_code_of("--send-deadline-ms=2000"), 78);
+	setenv("ADMIN_TOKEN", "short", 1);
+	assert_int_equal(exit_code_of(NULL), 78);
+	assert_null(strstr(output, "short"));
+}
+
+/* Whoever lists processes reads their arguments. */
+static void
+test_secrets_have_no_flag(void **state)
+{
+	(void)state;
+	assert_int_equal(exit_code_of("--admin-token=0123456789abcdef"), 64);
+	assert_int_equal(exit_code_of("--redis-url=redis://:secret@h"), 64);
+}
+
+static void
+test_missing_file(void **state)
+{
+	(void)state;
+	setenv("FLASHSALE_CONFIG", "/nowhere/at.all", 1);
+	assert_int_equal(exit_code_of(NULL), 78);
+	assert_non_null(strstr(output, "/nowhere/at.all"));
+}
+
+static void
+test_check_and_help(void **state)
+{
+	(void)state;
+	assert_int_equal(exit_code_of("--check"), 0);
+	assert_int_equal(exit_code_of("--help"), 0);
+	assert_non_null(strstr(output, "--send-concurrency=VALUE"));
+	assert_int_equal(exit_code_of("--settings"), 0);
+	assert_non_null(strstr(output, "| `REDIS_URL` |"));
+	assert_int_equal(exit_code_of("--no-such-thing"), 64);
+}
+
+static void
+test_reload_keeps_the_old_when_bad(void **state)
+{
+	struct config c;
+	char why[256];
+
+	(void)state;
+	write_file("DEFAULT_SKU=one\n");
+	c = load(NULL);
+	write_file("DEFAULT_SKU=two\nSEND_CONCURRENCY=999\n");
+	assert_int_equal(config_reload(&c, why, sizeof(why)), ERR_BAD_INPUT);
+	assert_non_null(strstr(why, "SEND_CONCURRENCY=999"));
+	assert_string_equal(c.default_sku, "one");
+	write_file("DEFAULT_SKU=three\n");
+	assert_int_equal(config_reload(&c, why, sizeof(why)), ERR_OK);
+	assert_string_equal(c.default_sku, "three");
+	write_file("SEND_CONCURRENCY=x\n");
+	assert_int_equal(config_reload(&c, why, sizeof(why)), ERR_BAD_INPUT);
+	assert_string_equal(c.default_sku, "three");
+}
+
+int
+main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+	    TEST(test_strongest_source_wins),
+	    TEST(test_file_syntax),
+	    TEST(test_bad_values_are_named),
+	    TEST(test_secrets_have_no_flag),
+	    TEST(test_missing_file),
+	    TEST(test_check_and_help),
+	    TEST(test_reload_keeps_the_old_when_bad),
+	};
+
+	return cmocka_run_group_tests_name("config", tests, NULL, NULL);
+}
