@@ -1,0 +1,236 @@
+/*
+ * The Redis client against a real redis-server of its own: scripts that the
+ * server has forgotten, a server that hangs, goes away and comes back.
+ */
+#include <setjmp.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "clock.h"
+#include "log.h"
+#include "redis.h"
+
+#define PATIENCE 20 /* seconds until a condition must hold */
+#define TIMEOUT_MS 300
+
+extern char **environ;
+
+static struct {
+	char dir[64], path[96], url[128];
+	pid_t server;
+	struct ev_loop *loop;
+	struct redis *redis;
+	/* the last answer */
+	unsigned answers;
+	enum err err;
+	char text[256];
+	int64_t number;
+} t;
+
+static void
+start_server(void)
+{
+	char socket[] = "--unixsocket", port[] = "--port", zero[] = "0",
+	     save[] = "--save", none[] = "", dir[] = "--dir",
+	     log[] = "--logfile", null[] = "/dev/null", name[] = "redis-server";
+	char *argv[] = {name, port, zero, socket, t.path, save, none, dir,
+	    t.dir, log, null, NULL};
+
+	assert_int_equal(
+	    posix_spawnp(&t.server, name, NULL, NULL, argv, environ), 0);
+}
+
+static void
+stop_server(void)
+{
+	kill(t.server, SIGKILL);
+	kill(t.server, SIGCONT);
+	waitpid(t.server, NULL, 0);
+}
+
+static void
+on_answer(enum err err, const struct redis_value *v, void *arg)
+{
+	(void)arg;
+	t.answers++;
+	t.err = err;
+	t.number = redis_int(v);
+	snprintf(t.text, sizeof(t.text), "%s", redis_text(v));
+}
+
+static void
+on_tick(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	(void)loop;
+	(void)timer;
+	(void)events;
+}
+
+#define EVENTUALLY(condition)                                   \
+	do {                                                    \
+		double limit = clock_seconds() + PATIENCE;      \
+		while (!(condition) && clock_seconds() < limit) \
+			ev_run(t.loop, EVRUN_ONCE);             \
+		assert_true(condition);                         \
+	} while (0)
+
+#define ASK(...)                                                         \
+	do {                                                             \
+		unsigned before = t.answers;                             \
+		redis_call(t.redis, on_answer, NULL, __VA_ARGS__, NULL); \
+		assert_int_equal(t.answers, before); /* never at once */ \
+		EVENTUALLY(t.answers == before + 1);                     \
+	} while (0)
+
+static int
+set_up(void **state)
+{
+	static ev_timer tick; /* so that a turn of the loop always ends */
+	char why[128];
+
+	(void)state;
+	memset(&t, 0, sizeof(t));
+	snprintf(t.dir, sizeof(t.dir), "/tmp/test_redis.XXXXXX");
+	assert_non_null(mkdtemp(t.dir));
+	snprintf(t.path, sizeof(t.path), "%s/s", t.dir);
+	snprintf(t.url, sizeof(t.url), "unix://%s", t.path);
+	t.loop = ev_loop_new(EVFLAG_AUTO);
+	ev_timer_init(&tick, on_tick, 0.01, 0.01);
+	ev_timer_start(t.loop, &tick);
+	start_server();
+	assert_int_equal(
+	    redis_new(&t.redis, t.loop, t.url, TIMEOUT_MS, why, sizeof(why)),
+	    ERR_OK);
+	EVENTUALLY(redis_is_ready(t.redis));
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	(void)state;
+	redis_free(t.redis);
+	ev_loop_destroy(t.loop);
+	stop_server();
+	unlink(t.path);
+	rmdir(t.dir);
+	return 0;
+}
+
+static void
+test_commands_and_errors(void **state)
+{
+	(void)state;
+	ASK("SET", "k", "v 1");
+	assert_int_equal(t.err, ERR_OK);
+	ASK("GET", "k");
+	assert_string_equal(t.text, "v 1");
+	ASK("INCR", "k");
+	assert_int_equal(t.err, ERR_REFUSED);
+	assert_non_null(strstr(t.text, "not an integer"));
+}
+
+static void
+eval_twice(void)
+{
+	static const char source[] =
+	    "return redis.call('INCRBY', KEYS[1], ARGV[1])";
+	static struct redis_script script = {.name = "test",
+	    .source = source,
+	    .source_end = source + sizeof(source) - 1};
+	static const struct redis_argument args[] = {{"n", 1}, {"2", 1}};
+	unsigned before = t.answers;
+
+	redis_eval(t.redis, &script, 1, args, 2, on_answer, NULL);
+	redis_eval(t.redis, &script, 1, args, 2, on_answer, NULL);
+	EVENTUALLY(t.answers == before + 2);
+	assert_int_equal(t.err, ERR_OK);
+}
+
+/* Two calls, each counted once, whether or not the server knows the text. */
+static void
+test_forgotten_script(void **state)
+{
+	(void)state;
+	eval_twice();
+	assert_int_equal(t.number, 4);
+	ASK("SCRIPT", "FLUSH");
+	eval_twice();
+	assert_int_equal(t.number, 8);
+}
+
+static void
+test_hanging_server_is_a_timeout(void **state)
+{
+	(void)state;
+	kill(t.server, SIGSTOP);
+	ASK("SET", "k", "1");
+	assert_int_equal(t.err, ERR_TIMEOUT);
+	assert_false(redis_is_ready(t.redis));
+	ASK("SET", "k", "2"); /* not sent: nobody is kept waiting */
+	assert_int_equal(t.err, ERR_UNAVAILABLE);
+	kill(t.server, SIGCONT);
+	EVENTUALLY(redis_is_ready(t.redis));
+	ASK("PING");
+	assert_int_equal(t.err, ERR_OK);
+}
+
+static void
+test_server_that_dies_and_returns(void **state)
+{
+	(void)state;
+	kill(t.server, SIGSTOP);
+	redis_call(t.redis, on_answer, NULL, "SET", "k", "1", NULL);
+	ev_run(t.loop, EVRUN_ONCE);
+	stop_server();
+	EVENTUALLY(t.answers == 1);
+	assert_int_equal(t.err, ERR_TIMEOUT); /* it may have happened */
+	ASK("PING");
+	assert_int_equal(t.err, ERR_UNAVAILABLE);
+	start_server();
+	EVENTUALLY(redis_is_ready(t.redis));
+	ASK("PING");
+	assert_string_equal(t.text, "PONG");
+}
+
+static void
+test_free_answers_what_waits(void **state)
+{
+	char why[128];
+
+	(void)state;
+	kill(t.server, SIGSTOP);
+	redis_call(t.redis, on_answer, NULL, "PING", NULL);
+	redis_free(t.redis);
+	assert_int_equal(t.answers, 1);
+	assert_int_equal(t.err, ERR_TIMEOUT);
+	kill(t.server, SIGCONT);
+	assert_int_equal(
+	    redis_new(&t.redis, t.loop, t.url, TIMEOUT_MS, why, sizeof(why)),
+	    ERR_OK);
+}
+
+int
+main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+	    TEST(test_commands_and_errors),
+	    TEST(test_forgotten_script),
+	    TEST(test_hanging_server_is_a_timeout),
+	    TEST(test_server_that_dies_and_returns),
+	    TEST(test_free_answers_what_waits),
+	};
+
+	log_init("test_redis", LOG_LEVEL_ERROR, false);
+	return cmocka_run_group_tests_name("redis", tests, NULL, NULL);
+}
