@@ -33,6 +33,13 @@ def pytest_configure(config):
         "markers", "stacks(name, ...): the stacks that these tests run on")
 
 
+def pytest_make_parametrize_id(val):
+    """Short names for long values."""
+    if isinstance(val, (str, bytes)) and len(val) > 40:
+        return f"{val[:12]!r}...{len(val)}"
+    return None
+
+
 def pytest_generate_tests(metafunc):
     if "stack" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("stacks")

@@ -23,6 +23,8 @@ PROGRAMS = ROOT / os.environ.get("PROGRAMS", "build/san")
 SETTINGS = {
     "DEFAULT_SKU": "the-default",
     "REDIS_TIMEOUT_MS": "2000",
+    "MYSQL_TIMEOUT_MS": "3000",
+    "SQS_TIMEOUT_MS": "1500",
     "SEND_DEADLINE_MS": "2000",
     "OUTBOX_AGE_MS": "3000",
     "POLL_WAIT_SECONDS": "1",
@@ -61,25 +63,26 @@ class Stack:
 
     # --- Up and down ---
 
-    def _run(self, *arguments, **options):
-        return subprocess.run(
-            [ROOT / "deploy/local/stack", *arguments], cwd=ROOT, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300,
-            env={**os.environ, **SANITIZERS, **self._variables,
-                 "STACK_DIR": str(self.directory),
-                 "PROGRAMS": str(PROGRAMS),
-                 "FLASHSALE_EXTRA_ENV": str(self.directory) + ".env"},
-            **options)
+    def _run(self, command):
+        # Into a file: what it starts may hold on to its output.
+        output = pathlib.Path(f"{self.directory}.{command}.log")
+        with output.open("w") as file:
+            done = subprocess.run(
+                [ROOT / "deploy/local/stack", command], cwd=ROOT,
+                stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+                timeout=300,
+                env={**os.environ, **SANITIZERS, **self._variables,
+                     "STACK_DIR": str(self.directory),
+                     "PROGRAMS": str(PROGRAMS),
+                     "FLASHSALE_EXTRA_ENV": f"{self.directory}.env"})
+        assert done.returncode == 0, output.read_text()
 
     def up(self):
-        self._run("down")
-        for old in (self.directory / "log").glob("*.log"):
-            old.unlink()
         self.directory.parent.mkdir(parents=True, exist_ok=True)
-        pathlib.Path(str(self.directory) + ".env").write_text(
+        pathlib.Path(f"{self.directory}.env").write_text(
             "".join(f"{k}={v}\n" for k, v in SETTINGS.items()))
-        done = self._run("up")
-        assert done.returncode == 0, done.stdout
+        self._run("down")
+        self._run("up")
         self.env = _read_env(self.directory / "env")
         host, _, port = self.env["BASE_URL"].rpartition("/")[2].partition(":")
         self.web = Web(host, int(port), self.env["ADMIN_TOKEN"])
@@ -93,8 +96,7 @@ class Stack:
         return self
 
     def down(self):
-        done = self._run("down")
-        assert done.returncode == 0, done.stdout
+        self._run("down")
 
     def new_complaints(self):
         """What a clean log would not have, since the last call."""

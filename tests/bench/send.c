@@ -1,0 +1,176 @@
+/*
+ * How fast a queue takes messages when nothing else is done: processes that
+ * each keep some SendMessageBatch calls in flight, again and again, for some
+ * seconds.  With one call of one message in flight a process is what a
+ * blocking program is; with 8 full calls it is what a responder does at best.
+ *
+ *   send PROCESSES CALLS MESSAGES SECONDS
+ *
+ * MESSAGES per call.  The queue and all else come from the settings.  Prints
+ * how many messages were acknowledged in a second, as a number.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <ev.h>
+
+#include "clock.h"
+#include "config.h"
+#include "exit_codes.h"
+#include "log.h"
+#include "message.h"
+#include "sqs.h"
+#include "uuid.h"
+
+#define PROCESSES_MAX 256
+
+struct plan {
+	unsigned processes, calls, messages, seconds;
+};
+
+/* One process that sends. */
+struct lane {
+	const struct plan *plan;
+	struct ev_loop *loop;
+	struct sqs *sqs;
+	double ends; /* clock_seconds() */
+	unsigned in_flight;
+	long *acknowledged; /* in shared memory */
+};
+
+/* As large as those of a sale. */
+static void
+make_message(struct sqs_text *text, char *buf, size_t size)
+{
+	struct message message = {.type = MESSAGE_ORDER,
+	    .order = {.revision = 1,
+		.sku = "bench",
+		.total = 100000000,
+		.user_id = "accept-64-1-100000",
+		.quantity = 1,
+		.price_minor = 79900,
+		.currency = "USD",
+		.reserved_at = clock_wall_ms()}};
+
+	uuid_v7(message.order.id);
+	uuid_v7(message.order.sale_id);
+	text->data = buf;
+	if (message_encode(&message, buf, size, &text->len) != ERR_OK)
+		fatal(EXIT_OSERR, "cannot encode a message");
+}
+
+static void on_sent(const struct sqs_result *, size_t n, void *arg);
+
+static void
+send_call(struct lane *lane)
+{
+	static char bodies[SQS_BATCH_MAX][MESSAGE_MAX + 1];
+	struct sqs_text texts[SQS_BATCH_MAX];
+
+	for (unsigned i = 0; i < lane->plan->messages; i++)
+		make_message(&texts[i], bodies[i], sizeof(bodies[i]));
+	lane->in_flight++;
+	sqs_send_batch(lane->sqs, texts, lane->plan->messages, on_sent, lane);
+}
+
+static void
+on_sent(const struct sqs_result *results, size_t n, void *arg)
+{
+	struct lane *lane = arg;
+
+	for (size_t i = 0; i < n; i++) {
+		if (results[i].err != ERR_OK)
+			fatal(EXIT_UNAVAIL, "send: %s %s", results[i].code,
+			    results[i].message);
+		++*lane->acknowledged;
+	}
+	lane->in_flight--;
+	if (clock_seconds() < lane->ends)
+		send_call(lane);
+	else if (lane->in_flight == 0)
+		ev_break(lane->loop, EVBREAK_ALL);
+}
+
+static void
+run_lane(const struct config *config, const struct plan *plan, long *count)
+{
+	struct lane lane = {.plan = plan,
+	    .loop = ev_loop_new(EVFLAG_AUTO),
+	    .ends = clock_seconds() + plan->seconds,
+	    .acknowledged = count};
+	char why[256];
+
+	if (sqs_new(&lane.sqs, lane.loop, config, config->sqs_queue_url,
+		plan->calls, why, sizeof(why)) != ERR_OK)
+		fatal(EXIT_CONFIG, "%s", why);
+	for (unsigned i = 0; i < plan->calls; i++)
+		send_call(&lane);
+	ev_run(lane.loop, 0);
+	sqs_free(lane.sqs);
+	ev_loop_destroy(lane.loop);
+}
+
+static unsigned
+number(const char *text, unsigned max)
+{
+	unsigned long n = strtoul(text, NULL, 10);
+
+	if (n < 1 || n > max)
+		config_usage(
+		    "PROCESSES is 1 to 256, CALLS 1 to 64, MESSAGES 1 to 10");
+	return (unsigned)n;
+}
+
+/* Returns false when one of the processes failed. */
+static bool
+run_lanes(const struct config *config, const struct plan *plan, long *counts)
+{
+	int status, failed = 0;
+
+	for (unsigned i = 0; i < plan->processes; i++)
+		switch (fork()) {
+		case -1:
+			fatal(EXIT_OSERR, "cannot fork");
+		case 0:
+			run_lane(config, plan, &counts[i]);
+			_exit(EXIT_FINE);
+		}
+	while (wait(&status) > 0)
+		failed += status != 0;
+	return failed == 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct config_about about = {.program = "send",
+	    .which = FOR_CLI,
+	    .synopsis = "PROCESSES CALLS MESSAGES SECONDS",
+	    .purpose = "Send messages to a queue as fast as it takes them."};
+	struct config config;
+	struct plan plan;
+	double started = clock_seconds();
+	long sum = 0, *counts;
+	int first = config_load(&config, &about, argc, argv);
+
+	log_init("send", config.log_level, false);
+	if (argc - first != 4)
+		config_usage("takes four numbers");
+	plan = (struct plan){number(argv[first], PROCESSES_MAX),
+	    number(argv[first + 1], 64), number(argv[first + 2], SQS_BATCH_MAX),
+	    number(argv[first + 3], 600)};
+	counts = mmap(NULL, PROCESSES_MAX * sizeof(*counts),
+	    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (counts == MAP_FAILED)
+		fatal(EXIT_OSERR, "out of memory");
+	if (!run_lanes(&config, &plan, counts))
+		return EXIT_UNAVAIL;
+	for (unsigned i = 0; i < plan.processes; i++)
+		sum += counts[i];
+	printf("%.1f\n", sum / (clock_seconds() - started));
+	return EXIT_FINE;
+}
