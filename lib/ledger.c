@@ -168,7 +168,7 @@ read_sale(const struct db_row *row, void *arg)
 	char id[UUID_TEXT_SIZE];
 	struct ledger_sale *sale;
 
-	db_uuid(row, 0, id);
+	db_copy(row, 0, id, sizeof(id));
 	sale = find_sale(arg, id);
 	if (sale == NULL)
 		return;
@@ -194,7 +194,7 @@ lock_sales(struct haul *haul)
 		     "FROM sales WHERE sale_id IN (");
 	for (i = 0; i < haul->sales_n; i++) {
 		sql_add(sql, "%s", i == 0 ? "" : ",");
-		sql_add_uuid(sql, haul->sales[i].id);
+		sql_add_text(sql, haul->sales[i].id);
 	}
 	sql_add(sql, ") ORDER BY sale_id FOR UPDATE");
 	return db_query(haul->db, sql, read_sale, haul);
@@ -209,7 +209,7 @@ add_sale_row(struct sql *sql, const struct message *message)
 	bool defines = message_defines(message);
 
 	sql_add(sql, "(");
-	sql_add_uuid(sql, message_sale_id(message));
+	sql_add_text(sql, message_sale_id(message));
 	sql_add(sql, ",");
 	sql_add_text(sql, defines ? sale->sku : order->sku);
 	sql_add(sql, ",");
@@ -304,7 +304,7 @@ count_sold(struct haul *haul)
 		    "UPDATE sales SET sold = sold + %lld WHERE "
 		    "sale_id = ",
 		    (long long)sale->selling);
-		sql_add_uuid(sql, sale->id);
+		sql_add_text(sql, sale->id);
 		sql_add(
 		    sql, " AND sold + %lld <= total", (long long)sale->selling);
 		err = db_run(haul->db, sql, &affected);
@@ -371,7 +371,7 @@ add_order_row(struct sql *sql, const struct ledger_entry *entry)
 	sql_add(sql, "(");
 	sql_add_uuid(sql, order->id);
 	sql_add(sql, ",");
-	sql_add_uuid(sql, order->sale_id);
+	sql_add_text(sql, order->sale_id);
 	sql_add(sql, ",");
 	sql_add_text(sql, order->sku);
 	sql_add(sql, ",");
@@ -630,7 +630,7 @@ read_book_sale(const struct db_row *row, void *arg)
 {
 	struct ledger_book *book = arg;
 
-	db_uuid(row, 0, book->sale_id);
+	db_copy(row, 0, book->sale_id, sizeof(book->sale_id));
 	db_copy(row, 1, book->sku, sizeof(book->sku));
 	db_copy(row, 2, book->name, sizeof(book->name));
 	book->revision = db_int(row, 3);
@@ -658,7 +658,7 @@ ledger_read_book(struct db *db, const char *sale_id, struct ledger_book *book)
 	*book = (struct ledger_book){.sale_id = ""};
 	sql_add(&sql, "SELECT sale_id, sku, name, revision, total, sold "
 		      "FROM sales WHERE sale_id = ");
-	sql_add_uuid(&sql, sale_id);
+	sql_add_text(&sql, sale_id);
 	err = db_query(db, &sql, read_book_sale, book);
 	if (err == ERR_OK && book->sale_id[0] == '\0')
 		err = ERR_NOT_FOUND;
@@ -668,7 +668,7 @@ ledger_read_book(struct db *db, const char *sale_id, struct ledger_book *book)
 		      " SUM(status = 'rejected'),"
 		      " SUM(IF(status = 'rejected', quantity, 0))"
 		      " FROM orders WHERE sale_id = ");
-	sql_add_uuid(&sql, sale_id);
+	sql_add_text(&sql, sale_id);
 	if (err == ERR_OK)
 		err = db_query(db, &sql, read_book_orders, book);
 	sql_free(&sql);

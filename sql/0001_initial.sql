@@ -3,12 +3,14 @@
 -- A migration may be cut short and run again (neither server can undo DDL):
 -- every statement here must do no harm the second time.
 --
--- Ids are the 16 bytes of a UUIDv7, which grows with time, so rows are
--- appended rather than inserted in between.  To read one: HEX(id).
+-- An order's id is the 16 bytes of a UUIDv7, which grows with time, so rows
+-- are appended rather than inserted in between.  To read one: HEX(id).  A
+-- sale's id is text, as the HTTP API shows it: there are few of them, and
+-- people and scripts look for them.
 -- All times are UTC.
 
 CREATE TABLE IF NOT EXISTS sales (
-	sale_id        BINARY(16)   NOT NULL,
+	sale_id        CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
 	sku            VARCHAR(64)  NOT NULL,
 	name           VARCHAR(200) NOT NULL,
 	total          BIGINT       NOT NULL COMMENT 'units',
@@ -31,7 +33,7 @@ CREATE TABLE IF NOT EXISTS sales (
 
 CREATE TABLE IF NOT EXISTS orders (
 	id            BINARY(16)   NOT NULL,
-	sale_id       BINARY(16)   NOT NULL,
+	sale_id       CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
 	sku           VARCHAR(64)  NOT NULL,
 	user_id       VARCHAR(128) NOT NULL,
 	quantity      INT          NOT NULL,
