@@ -44,9 +44,11 @@ body_parse(struct exchange *x)
 	return json;
 }
 
-static void
-mark_bad(struct body_reader *r, const char *name, const char *expected)
+void
+body_mark_bad(struct body_reader *r, const char *name, const char *expected)
 {
+	if (r->bad_field != NULL)
+		return;
 	r->bad_field = name;
 	snprintf(r->expected, sizeof(r->expected), "%s: %s", name, expected);
 }
@@ -63,7 +65,7 @@ present(struct body_reader *r, const char *name, bool required)
 	if (value != NULL && !json_is_null(value))
 		return value;
 	if (required)
-		mark_bad(r, name, "is required");
+		body_mark_bad(r, name, "is required");
 	return NULL;
 }
 
@@ -80,7 +82,7 @@ body_text(struct body_reader *r, const char *name, bool required,
 	len = json_string_length(value);
 	if (!json_is_string(value) || len >= size ||
 	    !is_valid(json_string_value(value), len)) {
-		mark_bad(r, name, rule);
+		body_mark_bad(r, name, rule);
 		return;
 	}
 	memcpy(out, json_string_value(value), len + 1);
@@ -102,7 +104,7 @@ body_integer(struct body_reader *r, const char *name, bool required,
 	}
 	snprintf(rule, sizeof(rule),
 	    "must be an integer from %" PRId64 " to %" PRId64, min, max);
-	mark_bad(r, name, rule);
+	body_mark_bad(r, name, rule);
 }
 
 void

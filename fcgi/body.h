@@ -33,6 +33,10 @@ void body_text(struct body_reader *, const char *name, bool required,
 void body_integer(struct body_reader *, const char *name, bool required,
     int64_t min, int64_t max, int64_t *out);
 
+/* For rules that concern several fields. name and expected must live on. */
+void body_mark_bad(
+    struct body_reader *, const char *name, const char *expected);
+
 /* False after replying 422 about the first bad field. */
 bool body_is_good(struct body_reader *, struct exchange *);
 

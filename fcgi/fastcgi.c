@@ -2,8 +2,8 @@
  * libfcgi on an event loop.  The library is made for a process that blocks
  * in FCGX_Accept_r() with one connection at a time.  Here the connections
  * are ours: we accept them, give one to the library when it has something to
- * read, and take it back after the reply.  That uses fields of FCGX_Request
- * which fcgiapp.h calls internal (ipcFd, keepConnection): they are touched in
+ * read, and write the reply ourselves.  That uses fields of FCGX_Request which
+ * fcgiapp.h calls internal (ipcFd, keepConnection, ...): they are touched in
  * this file alone, and tests/unit/test_fastcgi.c fails if a new libfcgi
  * treats them otherwise.
  *
@@ -28,6 +28,7 @@
 #include "clock.h"
 #include "handover.h"
 #include "log.h"
+#include "record.h"
 
 #define IO_SECONDS 2	      /* a peer that stalls in mid-request is cut */
 #define ACCEPTS_PER_TURN 64   /* then let the requests have their turn */
@@ -35,6 +36,7 @@
 #define PAUSE 1.0	      /* seconds without accepting after EMFILE */
 #define HANDOVER_SECONDS 2.0  /* then kept connections are closed */
 #define HANDOVER_TICK 0.02
+#define HEAD_MAX 1024 /* bytes of status and headers */
 
 struct connection {
 	struct exchange exchange; /* first: a reply finds its connection */
@@ -83,24 +85,6 @@ connection_close(struct connection *c)
 	resume_accepting(edge);
 	if (edge->draining && edge->count == 0)
 		ev_feed_event(edge->loop, &edge->drain_tick, EV_TIMER);
-}
-
-/*
- * End the library's part of a request.  Not by FCGX_Finish_r(): where a
- * connection is not kept, that waits up to 2 s for the peer to close.
- * Returns false when the reply could not be written.
- */
-static bool
-request_finish(FCGX_Request *request)
-{
-	bool written = true;
-
-	if (request->out != NULL) {
-		FCGX_FClose(request->err);
-		written = FCGX_FClose(request->out) == 0;
-	}
-	FCGX_Free(request, 0);
-	return written;
 }
 
 static const char *
@@ -158,8 +142,11 @@ read_request(struct connection *c)
 	x->idempotency_key = param(request, "HTTP_IDEMPOTENCY_KEY");
 	if (!read_body(c))
 		return false;
-	/* 8 kB that a waiting request has no more use for. */
+	/* 17 kB of buffers that a waiting request has no use for; the reply
+	 * is written without them. The parameters stay. */
 	FCGX_FreeStream(&request->in);
+	FCGX_FreeStream(&request->out);
+	FCGX_FreeStream(&request->err);
 	return true;
 }
 
@@ -331,25 +318,44 @@ reason(int status)
 	return "Internal Server Error";
 }
 
+/* A reply fits into the socket's buffer; a peer that does not read is cut by
+ * the socket's time limit. */
+static bool
+write_all(int fd, const uint8_t *data, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = send(fd, data, len, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		data += n;
+		len -= (size_t)n;
+	}
+	return true;
+}
+
 void
 fastcgi_reply(struct exchange *x, int status, const char *content_type,
     const char *headers, const char *body, size_t body_len)
 {
+	static uint8_t records[RECORD_REPLY_SIZE(HEAD_MAX + REPLY_MAX)];
 	struct connection *c = (struct connection *)x;
 	struct fastcgi *edge = c->edge;
 	bool kept = c->request.keepConnection != 0;
 	bool no_body = strcmp(x->method, "HEAD") == 0;
-	char head[1024];
+	char head[HEAD_MAX];
 	int n;
 
 	n = snprintf(head, sizeof(head),
 	    "Status: %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
 	    "%s\r\n",
 	    status, reason(status), content_type, body_len, headers);
-	FCGX_PutStr(head, n, c->request.out);
-	if (!no_body)
-		FCGX_PutStr(body, (int)body_len, c->request.out);
-	kept &= request_finish(&c->request);
+	kept &= write_all(c->fd, records,
+	    record_reply(records, c->request.requestId, head, (size_t)n, body,
+		no_body ? 0 : body_len));
+	FCGX_Free(&c->request, 0);
 	c->busy = false;
 	if (!kept)
 		connection_close(c);

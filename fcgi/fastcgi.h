@@ -13,6 +13,7 @@
 
 #include "err.h"
 
+#define REPLY_MAX (64 * 1024) /* bytes of a reply's body */
 #define BODY_MAX 4096 /* bytes; a larger body is read, dropped and told */
 
 /* One request and, some time later, its reply. */
@@ -56,7 +57,8 @@ enum err fastcgi_new(struct fastcgi **, struct ev_loop *,
 /*
  * Answer and, when the web server wants it, keep the connection for its next
  * request.  headers: further "Name: value\r\n" lines, or "".  The exchange is
- * gone afterwards.  A peer that has left is no error.
+ * gone afterwards.  body_len is REPLY_MAX at most, all headers together 900
+ * bytes.  A peer that has left is no error.
  */
 void fastcgi_reply(struct exchange *, int status, const char *content_type,
     const char *headers, const char *body, size_t body_len);

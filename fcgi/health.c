@@ -10,7 +10,6 @@
 #include "responder.h"
 
 #define SQS_CHECK_SECONDS 2.0 /* balancers ask often, and SQS calls cost */
-#define METRICS_PAGE_MAX (64 * 1024)
 
 void
 healthz_handle(struct exchange *x, const char *rest)
@@ -72,7 +71,7 @@ void
 metrics_handle(struct exchange *x, const char *rest)
 {
 	static const struct problem_detail nothing;
-	static char page[METRICS_PAGE_MAX];
+	static char page[REPLY_MAX];
 	size_t len;
 
 	(void)rest;

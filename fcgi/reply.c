@@ -6,14 +6,14 @@
 #include "metrics.h"
 #include "problem.h"
 
-#define REPLY_MAX 4096 /* bytes of JSON; the largest is a sale's, under 2 k */
+#define JSON_MAX 4096 /* bytes; the largest is a sale's, under 2 k */
 
 void
 reply_json(struct exchange *x, int status, const char *headers, json_t *json,
     enum stat_id stat)
 {
 	static const struct problem_detail nothing;
-	char body[REPLY_MAX];
+	char body[JSON_MAX];
 	size_t n = 0;
 
 	if (json != NULL)

@@ -85,6 +85,8 @@ read_fields(struct body_reader *body, struct reset *reset)
 	body_integer(body, "closesAt", false, 0, TIME_MAX, &change->closes_at);
 	body_integer(
 	    body, "priceMinor", false, 0, PRICE_MAX, &change->price_minor);
+	if (change->closes_at > 0 && change->closes_at <= change->opens_at)
+		body_mark_bad(body, "closesAt", "must be after opensAt");
 	body_text(body, "currency", false, currency_is_valid,
 	    "must be three capital letters", reset->currency,
 	    sizeof(reset->currency));

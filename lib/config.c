@@ -44,7 +44,7 @@ static const struct setting settings[] = {
 	    "stderr or syslog"},
 	{"REDIS_URL", TEXT, FIELD(redis_url), "redis://127.0.0.1:6379", 0, 0, FOR_ALL, SECRET, 0,
 	    "redis://[[user]:password@]host[:port][/db] or unix:///path[?db=N]"},
-	{"REDIS_TIMEOUT_MS", NUMBER, FIELD(redis_timeout_ms), "1000", 10, 60000, FOR_ALL, PUBLIC, 0,
+	{"REDIS_TIMEOUT_MS", NUMBER, FIELD(redis_timeout_ms), "2000", 10, 60000, FOR_ALL, PUBLIC, 0,
 	    "time limit of connecting and of every command"},
 	{"MYSQL_URL", TEXT, FIELD(mysql_url), "", 0, 0, FOR_WORKER | FOR_CLI, SECRET, 0,
 	    "mysql://user[:password]@host[:port]/database, or ...@localhost/database?socket=/path"},
@@ -361,13 +361,15 @@ check_whole(const struct config *config, char *why, size_t size)
 		    "with: openssl rand -hex 24)");
 		return ERR_BAD_INPUT;
 	}
-	if (config->send_deadline_ms <= config->sqs_timeout_ms) {
+	if (given.about->which == FOR_FCGI &&
+	    config->send_deadline_ms <= config->sqs_timeout_ms) {
 		snprintf(why, size,
 		    "SEND_DEADLINE_MS=%u: must be more than SQS_TIMEOUT_MS=%u",
 		    config->send_deadline_ms, config->sqs_timeout_ms);
 		return ERR_BAD_INPUT;
 	}
-	if (config->mysql_timeout_ms * 2 >= config->visibility_seconds * 1000) {
+	if (given.about->which == FOR_WORKER &&
+	    config->mysql_timeout_ms * 2 >= config->visibility_seconds * 1000) {
 		snprintf(why, size,
 		    "MYSQL_TIMEOUT_MS=%u: must be less than half of "
 		    "VISIBILITY_SECONDS=%u, or messages come back while they "

@@ -26,14 +26,17 @@ local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
 local fields = {'name', 'limit', 'opens_at', 'closes_at', 'price', 'currency'}
 local defaults = {sku, '1', '0', '0', '0', 'USD'}
 local old = redis.call('HMGET', sale_key, unpack(fields))
--- A closing time that is over belongs to the sale that it closed.
-if old[4] and tonumber(old[4]) <= tonumber(now) then
-  old[4] = false
-end
 local terms = {}
 for i = 1, #fields do
   local given = ARGV[4 + i]
   terms[i] = given ~= '' and given or old[i] or defaults[i]
+end
+
+-- A closing time that was kept, but is over or comes before the opening,
+-- belongs to the sale that it closed.
+local opens_at, closes_at = tonumber(terms[3]), tonumber(terms[4])
+if ARGV[8] == '' and closes_at <= math.max(opens_at, tonumber(now)) then
+  terms[4] = '0'
 end
 
 redis.call('DEL', sale_key)

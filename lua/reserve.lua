@@ -48,11 +48,11 @@ end
 local opens_at, closes_at = tonumber(sale[3]), tonumber(sale[4])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-if now < opens_at then
-  return {'not_open', sale[3]}
-end
 if closes_at > 0 and now >= closes_at then
   return {'closed'}
+end
+if now < opens_at then
+  return {'not_open', sale[3]}
 end
 
 if remaining < quantity then
