@@ -17,6 +17,7 @@
 #define YOUNG 5.0     /* seconds: dying before that age slows us down */
 #define DELAY_MIN 0.5 /* seconds until a child that died young is replaced */
 #define DELAY_MAX 30.0
+#define IMPATIENT 0.5 /* seconds until a second signal means "at once" */
 
 struct child {
 	ev_child watcher; /* pid 0 = none */
@@ -39,6 +40,7 @@ static struct {
 	ev_signal signals[4];
 	ev_timer deadline; /* of a drain or a reload */
 	bool stopping;
+	double stopping_since; /* clock_seconds() */
 	int exit_code;
 	int life[2]; /* a pipe: its write end closes when the master dies */
 } pool;
@@ -236,6 +238,11 @@ set_deadline(void)
 static void
 stop(int signal_number)
 {
+	/* timeout(1) and others signal us and then our whole group: that is
+	 * one wish, not two. */
+	if (pool.stopping && signal_number != SIGQUIT &&
+	    clock_seconds() - pool.stopping_since < IMPATIENT)
+		return;
 	if (pool.stopping || signal_number == SIGQUIT) {
 		log_warn("told to stop at once");
 		pool.stopping = true;
@@ -245,6 +252,7 @@ stop(int signal_number)
 		return;
 	}
 	pool.stopping = true;
+	pool.stopping_since = clock_seconds();
 	log_info("stopping: finishing what is under way");
 	for (unsigned i = 0; i < pool.options->children; i++)
 		ev_timer_stop(pool.loop, &pool.places[i].start);

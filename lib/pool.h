@@ -1,7 +1,8 @@
 /*
  * A prefork master: starts children, replaces those that die (slower when
  * they die young), reloads on SIGHUP child by child, drains on SIGTERM or
- * SIGINT, and kills at a deadline or at the second signal.  Knows nothing of
+ * SIGINT, and kills at a deadline, at SIGQUIT or at a second SIGTERM that comes
+ * later than 0.5 s after the first.  Knows nothing of
  * what the children do.
  */
 #ifndef FLASHSALE_POOL_H

@@ -135,7 +135,7 @@ test_kills_the_deaf_at_the_deadline(void **state)
 }
 
 static void
-test_second_signal_stops_at_once(void **state)
+test_sigquit_stops_at_once(void **state)
 {
 	pid_t master = start_pool(DEAF);
 
@@ -143,8 +143,22 @@ test_second_signal_stops_at_once(void **state)
 	EVENTUALLY(shared->starts == 2);
 	kill(master, SIGINT);
 	EVENTUALLY(shared->asked == 2);
-	kill(master, SIGINT);
+	kill(master, SIGQUIT);
 	assert_int_equal(exit_code(master), 1);
+}
+
+/* timeout(1) signals twice within a moment. */
+static void
+test_echo_of_a_signal_is_no_second_one(void **state)
+{
+	pid_t master = start_pool(OBEDIENT);
+
+	(void)state;
+	EVENTUALLY(shared->starts == 2);
+	kill(master, SIGTERM);
+	kill(master, SIGINT);
+	assert_int_equal(exit_code(master), 0);
+	assert_int_equal(shared->asked, 2);
 }
 
 static void
@@ -216,7 +230,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_drains_on_sigterm),
 	    cmocka_unit_test(test_kills_the_deaf_at_the_deadline),
-	    cmocka_unit_test(test_second_signal_stops_at_once),
+	    cmocka_unit_test(test_sigquit_stops_at_once),
+	    cmocka_unit_test(test_echo_of_a_signal_is_no_second_one),
 	    cmocka_unit_test(test_replaces_the_dead),
 	    cmocka_unit_test(test_slows_down),
 	    cmocka_unit_test(test_reload_replaces_each_child),
