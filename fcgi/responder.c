@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "log.h"
 #include "metrics.h"
 #include "pool.h"
@@ -15,6 +16,9 @@
 #include "stats.h"
 
 #define GAUGE_TICK 1.0 /* seconds */
+/* The first call on a connection is many times slower than the next ones, and
+ * idle ones are closed after about two minutes: keep one warm. */
+#define WARM_TICK 60.0
 
 static void
 on_drained(void *arg)
@@ -41,6 +45,37 @@ on_gauge_tick(struct ev_loop *loop, ev_timer *timer, int events)
 	(void)events;
 	metrics_set(STAT_CONNECTIONS, fastcgi_connections(r->edge));
 }
+
+/* --- Watching SQS --- */
+
+static void
+on_sqs_checked(const struct sqs_result *result,
+    const struct sqs_attributes *attributes, void *arg)
+{
+	struct responder *r = arg;
+	bool ok = result->err == ERR_OK;
+
+	(void)attributes;
+	if (!ok && (r->sqs_ok || r->sqs_seen == 0))
+		log_warn("sqs: %s %s %s", err_name(result->err), result->code,
+		    result->message);
+	else if (ok && !r->sqs_ok)
+		log_info("sqs: the queue answers");
+	r->sqs_ok = ok;
+	r->sqs_seen = clock_seconds();
+}
+
+static void
+on_warm_tick(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct responder *r = timer->data;
+
+	(void)loop;
+	(void)events;
+	sqs_get_queue_attributes(r->sqs, on_sqs_checked, r);
+}
+
+/* --- Life --- */
 
 enum err
 responder_check(const struct config *config, char *why, size_t size)
@@ -88,14 +123,16 @@ int
 responder_run(const struct responder_options *options)
 {
 	struct responder responder = {.sqs_ok = false}, *r = &responder;
-	ev_timer gauges;
+	ev_timer gauges, warm;
 
 	srand48(getpid()); /* only jitter of back-off depends on it */
 	connect_parts(r, options);
 	pool_watch_parent(r->loop, on_asked_to_leave, r);
 	ev_timer_init(&gauges, on_gauge_tick, GAUGE_TICK, GAUGE_TICK);
-	gauges.data = r;
+	ev_timer_init(&warm, on_warm_tick, 0., WARM_TICK);
+	gauges.data = warm.data = r;
 	ev_timer_start(r->loop, &gauges);
+	ev_timer_start(r->loop, &warm);
 	ev_run(r->loop, 0);
 	metrics_set(STAT_CONNECTIONS, 0);
 	metrics_set(STAT_SENDS_IN_FLIGHT, 0);
