@@ -65,7 +65,8 @@ def test_an_order_before_its_sale(stack, new_sku):
     assert (row["sale_id"], row["total"], row["sold"]) == (sale, 10, 3)
 
 
-def test_never_more_than_the_total(stack, new_sku):
+def test_never_more_than_the_total(stack, new_sku, expect_errors):
+    expect_errors("no units left")
     sku, sale = new_sku(), str(uuid.uuid4())
     for n in range(12):
         stack.queue.send(json.dumps(order_message(
@@ -179,8 +180,9 @@ def test_stopped_and_started_in_the_middle(stack, new_sale):
     assert stack.books.sales(sku)[0]["sold"] == 150
 
 
-def test_killed_in_the_middle(stack, new_sale):
+def test_killed_in_the_middle(stack, new_sale, expect_errors):
     """kill -9 of every process of the worker, again and again."""
+    expect_errors("signal 9|killed")
     sku = new_sale(stock=300, limit=0)
     orders = []
     for turn in range(4):

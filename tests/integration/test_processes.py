@@ -129,7 +129,8 @@ def test_children_leave_when_their_master_dies(stack):
 
 def test_killed_under_load_it_is_back_at_once(stack, new_sale, expect_errors):
     """Requests under way may fail; no order that was promised is lost."""
-    expect_errors("signal 9|killed")
+    # The successor may come before the orphans have left the socket.
+    expect_errors("signal 9|killed", "another process serves it")
     sku = new_sale(stock=1_000_000, limit=0)
     with Load(stack.web, sku) as load:
         for turn in range(4):
@@ -202,8 +203,11 @@ def test_noise_instead_of_fastcgi(stack):
 
 # --- Settings ---
 
-def test_without_a_token_there_is_no_admin(stack):
-    with Responder(stack, ADMIN_TOKEN="") as responder:
+def test_without_a_token_there_is_no_admin(stack, tmp_path):
+    config = tmp_path / "config"
+    config.write_text((stack.directory / "flashsale.env").read_text()
+                      .replace("ADMIN_TOKEN=", "# "))
+    with Responder(stack, FLASHSALE_CONFIG=str(config)) as responder:
         for token in ("", "Bearer ", "Bearer", f"Bearer {stack.web.token}"):
             for path in ("/reset", "/reset-stock/5"):
                 status, body = responder.ask("POST", path, b"{}",
@@ -223,12 +227,11 @@ def run(*arguments, **env):
     ("REDIS_URL", "http://localhost"), ("LOG_LEVEL", "loud"),
     ("ADMIN_TOKEN", "short"), ("SEND_DEADLINE_MS", "99"),
     ("MAX_CONNECTIONS", "65537"), ("DRAIN_SECONDS", "0"),
-    ("SQS_QUEUE_URL", "not a url"), ("SQS_QUEUE_URL", ""),
-    ("DEFAULT_SKU", "a b")])
-def test_a_bad_setting_is_named(stack, name, value):
+    ("SQS_QUEUE_URL", "not a url"), ("DEFAULT_SKU", "a b")])
+def test_a_bad_setting_is_named(stack, name, value, tmp_path):
     env = stack.program_env(**{name: value})
     for more in ([], ["--check"]):
-        done = run(FCGI, "-s", "/nonexistent/socket", *more, **env)
+        done = run(FCGI, "-s", tmp_path / "socket", *more, **env)
         assert done.returncode == 78, done
         assert name in done.stderr, done
         assert "AddressSanitizer" not in done.stderr

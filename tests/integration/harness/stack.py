@@ -110,7 +110,8 @@ class Stack:
     def pid(self, name):
         name = self.server if name == "web" else name
         path = pathlib.Path(self.env["PID_DIR"], f"{name}.pid")
-        return int(path.read_text())
+        # Empty while the supervisor starts a successor.
+        return int(eventually(path.read_text, 10, f"a pid in {path}"))
 
     def kill(self, name, number=signal.SIGKILL):
         """Send a signal to a part's main process."""
@@ -146,9 +147,16 @@ class Stack:
             for each in family:
                 processes.kill(each, signal.SIGCONT)
 
-    def wait_ready(self):
-        eventually(lambda: self.web.get("/readyz").status == 200, 60,
-                   "/readyz says 200")
+    def wait_healed(self):
+        """Every responder reaches Redis and SQS again.  Each request may be
+        answered by another one, so many have to go well in a row."""
+        sku = "are-you-well"
+        eventually(lambda: self.web.reset(sku, 10 ** 9, limit=0).status
+                   == 200, 60, "a sale can be opened")
+        eventually(lambda: all(
+            self.web.buy(sku, "probe").json["status"] == "queued"
+            for _ in range(20)), 60, "20 orders in a row go well")
+        eventually(lambda: self.web.get("/readyz").status == 200)
 
     # --- The programs ---
 

@@ -1,0 +1,269 @@
+"""A stack of the benchmark's own, and the tools that measure it."""
+
+import json
+import os
+import pathlib
+import re
+import resource
+import shlex
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+PROGRAMS = ROOT / os.environ.get("PROGRAMS", "build")
+OUT = ROOT / "build/bench"
+DIRECTORY = OUT / "stack"
+TICKS = os.sysconf("SC_CLK_TCK")
+PARTS = ("nginx", "fcgi", "redis", "sqs", "worker", "mariadb")
+
+CEILING = """
+		location = /bench-ceiling {
+			types { }
+			default_type application/problem+json;
+			add_header Cache-Control no-store always;
+			add_header X-Content-Type-Options nosniff always;
+			add_header Referrer-Policy no-referrer always;
+			return 409 '%s';
+		}
+
+"""
+
+
+class StackFailed(Exception):
+    """It does not come up."""
+
+
+def _output(*command, **options):
+    return subprocess.run([str(word) for word in command], check=True,
+                          text=True, stdout=subprocess.PIPE,
+                          **options).stdout
+
+
+# --- Processes, through /proc ---
+
+def _stat(pid):
+    """The fields after the name: state, parent, ..."""
+    text = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    return text.rpartition(")")[2].split()
+
+
+def _children(pid):
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and int(_stat(entry.name)[1]) == pid:
+                found.append(int(entry.name))
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return sorted(found)
+
+
+def _cpu_seconds(pids):
+    total = 0
+    for pid in pids:
+        try:
+            total += sum(map(int, _stat(pid)[11:13]))
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return total / TICKS
+
+
+def _machine_seconds():
+    """Of all processes on all cores; a core that a neighbour of this
+    virtual machine took counts too."""
+    fields = pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()
+    user, nice, system, _idle, _iowait, *rest = map(int, fields[1:9])
+    return (user + nice + system + sum(rest)) / TICKS
+
+
+def _resident_kb(pid):
+    text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s*(\d+)", text).group(1))
+
+
+class Stack:
+    def __init__(self, sqs_server):
+        self._server = sqs_server
+
+    # --- Up and down ---
+
+    def _stack(self, command):
+        return subprocess.run(
+            [ROOT / "deploy/local/stack", command], cwd=ROOT, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env={**os.environ, "STACK_DIR": str(DIRECTORY), "WEB": "nginx",
+                 "SQS_SERVER": self._server, "PROGRAMS": str(PROGRAMS)})
+
+    def __enter__(self):
+        self._stack("down")
+        done = self._stack("up")
+        if done.returncode != 0:
+            raise StackFailed(done.stdout.strip().splitlines()[-1])
+        words = shlex.split((DIRECTORY / "env").read_text())
+        self.env = dict(word.split("=", 1) for word in words)
+        self.url = self.env["BASE_URL"]
+        self._bench_queue = self.sqs(
+            "CreateQueue", QueueName="bench")["QueueUrl"]
+        return self
+
+    def __exit__(self, *_):
+        self._stack("down")
+
+    def _pids(self, name):
+        try:
+            text = pathlib.Path(self.env["PID_DIR"], f"{name}.pid").read_text()
+        except FileNotFoundError:
+            return []
+        return [int(text), *_children(int(text))] if text.strip() else []
+
+    def _sv(self, command, name):
+        _output("sv", "-w", "60", command, DIRECTORY / "service" / name)
+
+    def stop_worker(self):
+        self._sv("down", "worker")
+
+    def start_worker(self):
+        self._sv("up", "worker")
+
+    # --- Its parts ---
+
+    def cli(self, *arguments):
+        return _output(PROGRAMS / "flashsale", "--config",
+                       self.env["FLASHSALE_CONFIG"], *arguments)
+
+    def sqs(self, action, **parameters):
+        request = urllib.request.Request(
+            self.env["SQS_ENDPOINT"] + "/", json.dumps(parameters).encode(),
+            {"Content-Type": "application/x-amz-json-1.0",
+             "X-Amz-Target": f"AmazonSQS.{action}"})
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return json.loads(response.read() or b"{}")
+
+    def depth(self):
+        name = "ApproximateNumberOfMessages"
+        return int(self.sqs(
+            "GetQueueAttributes", QueueUrl=self.env["SQS_QUEUE_URL"],
+            AttributeNames=[name])["Attributes"][name])
+
+    def orders(self):
+        return int(_output(
+            "mariadb", "--no-defaults", "--batch", "--skip-column-names",
+            "--socket", self.env["MYSQL_SOCKET"],
+            "--user", self.env["MYSQL_USER"],
+            "--execute", "SELECT COUNT(*) FROM orders",
+            self.env["MYSQL_DATABASE"]))
+
+    def redis_commands(self):
+        """Calls of each command since the start, those of scripts too."""
+        text = _output("redis-cli", "-s",
+                       self.env["REDIS_URL"].partition("//")[2],
+                       "INFO", "commandstats")
+        return {name: int(calls) for name, calls in re.findall(
+            r"cmdstat_([^:]+):calls=(\d+)", text)}
+
+    def responders_kb(self):
+        return [_resident_kb(pid) for pid in self._pids("fcgi")[1:]]
+
+    # --- The ceiling ---
+
+    def _post(self, path):
+        request = urllib.request.Request(
+            self.url + path, b'{"userId":"u"}',
+            {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=10) as response:
+                return response.status, response.read(), response.headers
+        except urllib.error.HTTPError as error:
+            return error.code, error.read(), error.headers
+
+    def add_ceiling(self, path):
+        """nginx itself gives at /bench-ceiling the answer of that path."""
+        wanted = self._post(path)
+        body = wanted[1].decode().replace("\n", "\\n").replace("'", "\\'")
+        config = DIRECTORY / "etc/nginx.conf"
+        config.write_text(re.sub(
+            r"(?m)^.*# --- The engine", lambda mark:
+            CEILING % body + mark.group(0), config.read_text(), count=1))
+        os.kill(self._pids("nginx")[0], signal.SIGHUP)
+        deadline = time.monotonic() + 10
+        while True:
+            got = self._post("/bench-ceiling")
+            if got[:2] == wanted[:2]:
+                break
+            assert time.monotonic() < deadline, f"nginx answers {got}"
+            time.sleep(0.1)
+        del got[2]["Date"], wanted[2]["Date"]
+        assert sorted(got[2].items()) == sorted(wanted[2].items()), (
+            f"not the same headers: {got[2]} {wanted[2]}")
+
+    # --- Samples ---
+
+    def _measured(self, run):
+        """run() and what it cost: CPU seconds by part; the share of the
+        machine that others had."""
+        pids = {name: self._pids(name) for name in PARTS}
+        before = {name: _cpu_seconds(pids[name]) for name in PARTS}
+        machine, started = _machine_seconds(), time.monotonic()
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        value = run()
+        elapsed = time.monotonic() - started
+        machine = _machine_seconds() - machine
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = {name: _cpu_seconds(pids[name]) - before[name]
+               for name in PARTS}
+        cpu["load"] = (after.ru_utime + after.ru_stime
+                       - children.ru_utime - children.ru_stime)
+        others = (machine - sum(cpu.values())) / (elapsed * os.cpu_count())
+        return value, cpu, max(others, 0.0)
+
+    def _run_wrk(self, path, connections, name, seconds):
+        process = subprocess.Popen(
+            ["wrk", "-t", "2", "-c", str(connections), "-d", f"{seconds}s",
+             "--timeout", "10s", "-s", HERE / "buyers.lua", self.url, "--",
+             path, name], stdout=subprocess.PIPE, text=True)
+        time.sleep(seconds * 0.7)
+        memory = self.responders_kb()
+        text = process.communicate()[0]
+        line = re.search(r"^wrk: (.*)$", text, re.M)
+        assert process.returncode == 0 and line, text
+        words = line.group(1).split()
+        sample = {k: float(v) for k, v in zip(words[::2], words[1::2])}
+        sample["responders_kb"] = memory
+        return sample
+
+    def wrk(self, path, connections, name, seconds):
+        """Buyers on so many connections; each is another one."""
+        sample, cpu, others = self._measured(
+            lambda: self._run_wrk(path, connections, name, seconds))
+        requests = max(sample["requests"], 1)
+        sample["rate"] = requests / sample["seconds"]
+        sample["cpu_us"] = {k: v / requests * 1e6 for k, v in cpu.items()}
+        sample["others"] = others
+        return sample
+
+    def send(self, processes, calls, messages, seconds):
+        """A bare loop; its messages are thrown away."""
+        environment = {**os.environ, "SQS_QUEUE_URL": self._bench_queue}
+        text, _, others = self._measured(lambda: _output(
+            PROGRAMS / "bench/send", "--config", self.env["FLASHSALE_CONFIG"],
+            processes, calls, messages, seconds, env=environment))
+        self.sqs("PurgeQueue", QueueUrl=self._bench_queue)
+        return {"rate": float(text), "others": others}
+
+    def trace(self, run):
+        """System calls of the responders by name while run() runs, and what
+        it returns.  Tracing slows them, so the rate means nothing."""
+        report = OUT / "strace.txt"
+        command = ["strace", "-q", "-c", "-U", "name,calls", "-o", report]
+        for pid in self._pids("fcgi")[1:]:
+            command += ["-p", str(pid)]
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+            time.sleep(0.3)
+            value = run()
+            process.send_signal(signal.SIGINT)
+        calls = re.findall(r"^(\w+)\s+(\d+)$", report.read_text(), re.M)
+        return {name: int(n) for name, n in calls if name != "total"}, value
