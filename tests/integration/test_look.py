@@ -73,13 +73,21 @@ def test_health(stack):
 
 
 @pytest.mark.parametrize("path", [
-    "/", "/nothing", "/orders", "/orders/a", "/reset-stock", "/reset/x", "/healthz/x", "/readyzz",
-    "/metrics/x", "/index.php", "/.git/config"])
-def test_unknown_paths(stack, path):
-    if path == "/":   # the storefront's place
-        assert stack.web.get(path).status == 200
-    else:
-        assert_problem(stack.web.get(path), 404, "not_found")
+    "/orders", "/orders/a", "/reset-stock", "/reset/x"])
+def test_paths_that_the_engine_does_not_know(stack, path):
+    assert_problem(stack.web.get(path), 404, "not_found")
+
+
+@pytest.mark.parametrize("path", [
+    "/nothing", "/healthz/x", "/readyzz", "/metrics/x", "/index.php",
+    "/.git/config", "/buyx"])
+def test_paths_that_the_web_server_does_not_know(stack, path):
+    stack.assert_refused(stack.web.get(path), 404, "not_found")
+
+
+def test_the_root_is_the_storefront(stack):
+    reply = stack.web.get("/")
+    assert reply.status == 200 and reply.type == "text/html"
 
 
 def test_no_sku_and_no_order_has_a_slash(stack):

@@ -14,7 +14,7 @@ from .books import Books
 from .logs import SANITIZER, LogReader, complaints
 from .queue import Queue
 from .wait import eventually
-from .web import Web
+from .web import Web, assert_problem
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 PROGRAMS = ROOT / os.environ.get("PROGRAMS", "build/san")
@@ -157,6 +157,14 @@ class Stack:
             self.web.buy(sku, "probe").json["status"] == "queued"
             for _ in range(20)), 60, "20 orders in a row go well")
         eventually(lambda: self.web.get("/readyz").status == 200)
+
+    def assert_refused(self, reply, status, code):
+        """The web server refuses by itself, before the engine sees it.
+        lighttpd's pages are HTML, nginx' look like the engine's."""
+        if self.server == "lighttpd":
+            assert reply.status == status, reply
+        else:
+            assert_problem(reply, status, code)
 
     # --- The programs ---
 
