@@ -15,36 +15,21 @@
 #include "route.h"
 #include "stats.h"
 
-#define GAUGE_TICK 1.0 /* seconds */
-/* The first call on a connection is many times slower than the next ones, and
- * idle ones are closed after about two minutes: keep one warm. */
-#define WARM_TICK 60.0
+#define TICK 1.0 /* seconds */
 
-static void
-on_drained(void *arg)
-{
-	struct responder *r = arg;
+/*
+ * How often SQS is looked at, in seconds.  The first call on a connection is
+ * many times slower than the next ones, and idle ones are closed after about
+ * two minutes: so one is kept warm.  When SQS is away, who finds out that it
+ * is back should not be a buyer.
+ */
+#define CHECK_WELL 60.0
+#define CHECK_UNWELL 2.0
 
-	ev_break(r->loop, EVBREAK_ALL);
-}
-
-static void
-on_asked_to_leave(void *arg)
-{
-	struct responder *r = arg;
-
-	fastcgi_drain(r->edge);
-}
-
-static void
-on_gauge_tick(struct ev_loop *loop, ev_timer *timer, int events)
-{
-	const struct responder *r = timer->data;
-
-	(void)loop;
-	(void)events;
-	metrics_set(STAT_CONNECTIONS, fastcgi_connections(r->edge));
-}
+/* A responder that starts takes no connection before Redis is there, or a
+ * reload would answer 503; but it does not wait for a Redis that is down. */
+#define REDIS_PATIENCE 1.0
+#define SHORT_TICK 0.005
 
 /* --- Watching SQS --- */
 
@@ -61,21 +46,92 @@ on_sqs_checked(const struct sqs_result *result,
 		    result->message);
 	else if (ok && !r->sqs_ok)
 		log_info("sqs: the queue answers");
+	if (ok)
+		sender_trust(r->sender);
 	r->sqs_ok = ok;
 	r->sqs_seen = clock_seconds();
+	r->checking = false;
 }
 
 static void
-on_warm_tick(struct ev_loop *loop, ev_timer *timer, int events)
+check_sqs(struct responder *r)
+{
+	bool well = r->sqs_ok && sender_is_well(r->sender);
+	double age = clock_seconds() - r->sqs_seen;
+
+	if (r->checking || age < (well ? CHECK_WELL : CHECK_UNWELL))
+		return;
+	r->checking = true;
+	sqs_get_queue_attributes(r->sqs, on_sqs_checked, r);
+}
+
+static void
+on_tick(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct responder *r = timer->data;
 
 	(void)loop;
 	(void)events;
-	sqs_get_queue_attributes(r->sqs, on_sqs_checked, r);
+	metrics_set(STAT_CONNECTIONS, fastcgi_connections(r->edge));
+	check_sqs(r);
 }
 
-/* --- Life --- */
+/* --- Leaving --- */
+
+/* No buyer waits any more; but what SQS is about to acknowledge should also
+ * leave the outbox. */
+static void
+on_last_tick(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	const struct responder *r = timer->data;
+
+	(void)events;
+	if (sender_pending(r->sender) == 0 && redis_is_idle(r->redis))
+		ev_break(loop, EVBREAK_ALL);
+}
+
+static void
+on_drained(void *arg)
+{
+	struct responder *r = arg;
+
+	ev_timer_stop(r->loop, &r->tick);
+	ev_timer_init(&r->tick, on_last_tick, 0., SHORT_TICK);
+	ev_timer_start(r->loop, &r->tick);
+}
+
+static void
+on_asked_to_leave(void *arg)
+{
+	struct responder *r = arg;
+
+	fastcgi_drain(r->edge);
+}
+
+/* --- Starting --- */
+
+static void
+on_patience_tick(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	const struct responder *r = timer->data;
+
+	(void)events;
+	if (redis_is_ready(r->redis) || clock_seconds() > r->patient_until)
+		ev_break(loop, EVBREAK_ALL);
+}
+
+static void
+wait_for_redis(struct responder *r)
+{
+	ev_timer tick;
+
+	r->patient_until = clock_seconds() + REDIS_PATIENCE;
+	ev_timer_init(&tick, on_patience_tick, 0., SHORT_TICK);
+	tick.data = r;
+	ev_timer_start(r->loop, &tick);
+	ev_run(r->loop, 0);
+	ev_timer_stop(r->loop, &tick);
+}
 
 enum err
 responder_check(const struct config *config, char *why, size_t size)
@@ -115,6 +171,7 @@ connect_parts(struct responder *r, const struct responder_options *options)
 		config->send_concurrency, why, sizeof(why)) != ERR_OK)
 		fatal(EXIT_CONFIG, "%s", why);
 	r->sender = sender_new(r->loop, r->sqs, r->redis, config);
+	wait_for_redis(r);
 	if (fastcgi_new(&r->edge, r->loop, &edge) != ERR_OK)
 		fatal(EXIT_OSERR, "cannot serve the listening socket");
 }
@@ -123,16 +180,13 @@ int
 responder_run(const struct responder_options *options)
 {
 	struct responder responder = {.sqs_ok = false}, *r = &responder;
-	ev_timer gauges, warm;
 
 	srand48(getpid()); /* only jitter of back-off depends on it */
 	connect_parts(r, options);
 	pool_watch_parent(r->loop, on_asked_to_leave, r);
-	ev_timer_init(&gauges, on_gauge_tick, GAUGE_TICK, GAUGE_TICK);
-	ev_timer_init(&warm, on_warm_tick, 0., WARM_TICK);
-	gauges.data = warm.data = r;
-	ev_timer_start(r->loop, &gauges);
-	ev_timer_start(r->loop, &warm);
+	ev_timer_init(&r->tick, on_tick, 0., TICK);
+	r->tick.data = r;
+	ev_timer_start(r->loop, &r->tick);
 	ev_run(r->loop, 0);
 	metrics_set(STAT_CONNECTIONS, 0);
 	metrics_set(STAT_SENDS_IN_FLIGHT, 0);
@@ -140,5 +194,6 @@ responder_run(const struct responder_options *options)
 	sender_free(r->sender);
 	sqs_free(r->sqs);
 	redis_free(r->redis);
+	ev_loop_destroy(r->loop);
 	return EXIT_FINE;
 }

@@ -17,8 +17,11 @@ struct responder {
 	struct sqs *sqs;
 	struct sender *sender;
 	struct fastcgi *edge;
-	double sqs_seen; /* clock_seconds() when SQS last answered a check */
+	double sqs_seen; /* clock_seconds() of the last check of SQS */
 	bool sqs_ok;
+	bool checking;	      /* a check is under way */
+	double patient_until; /* clock_seconds(), while starting */
+	ev_timer tick;
 };
 
 struct responder_options {

@@ -36,6 +36,9 @@ void sender_submit(
 /* Has SQS taken what was sent last? */
 bool sender_is_well(const struct sender *);
 
+/* SQS was seen to answer: orders need not find that out by themselves. */
+void sender_trust(struct sender *);
+
 /* Submissions and calls that have not ended. */
 size_t sender_pending(const struct sender *);
 

@@ -483,6 +483,12 @@ redis_is_ready(const struct redis *r)
 	return r->state == READY;
 }
 
+bool
+redis_is_idle(const struct redis *r)
+{
+	return TAILQ_EMPTY(&r->waiting) && TAILQ_EMPTY(&r->refused);
+}
+
 /* --- Reading a reply --- */
 
 static const redisReply *

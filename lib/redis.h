@@ -53,6 +53,9 @@ void redis_free(struct redis *);
 /* Connected, authenticated, database selected? */
 bool redis_is_ready(const struct redis *);
 
+/* Is every command answered? */
+bool redis_is_idle(const struct redis *);
+
 /* Arguments are copied. */
 void redis_command(struct redis *, const struct redis_argument *, size_t n,
     redis_fn *, void *arg);

@@ -111,6 +111,7 @@ reload(void *arg)
 		log_error("reload: %s; the old processes go on", why);
 		return false;
 	}
+	log_init(about.program, config->log_level, config->log_syslog);
 	config_log(config, &about);
 	return true;
 }
