@@ -83,6 +83,11 @@ $(OUT)/tests/test_cli_%: $(OBJ)/tests/unit/test_cli_%.o \
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
 
+# The benchmark's bare loop.
+$(OUT)/bench/send: $(OBJ)/tests/bench/send.o $(OUT)/libflashsale.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 
 # --- One machine ---------------------------------------------------------
@@ -114,12 +119,16 @@ test: ## everything that proves the engine
 
 unit-tests: $(UNIT_TESTS)
 
+bench: all $(OUT)/bench/send ## how fast it is here, beside what is possible
+	deploy/local/packages stack bench
+	PROGRAMS=$(OUT) tests/bench/run
+
 lint: ## what compilers do not see
 	deploy/local/packages build lint
 	tests/lint
 
 format: ## the house style, by clang-format
-	clang-format -i $(wildcard */*.[ch] tests/unit/*.[ch])
+	clang-format -i $(wildcard */*.[ch] tests/*/*.[ch])
 
 clean: ## stop the stack and remove build/
 	@if [ -e build/stack/env ]; then $(MAKE) --no-print-directory down; fi
@@ -158,6 +167,6 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | \
 		expand -t 16
 
-.PHONY: all clean test unit-tests lint format demo up down jmeter install help
+.PHONY: all clean test unit-tests bench lint format demo up down jmeter install help
 .DELETE_ON_ERROR:
 .SECONDARY:

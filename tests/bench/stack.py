@@ -17,6 +17,7 @@ ROOT = HERE.parents[1]
 PROGRAMS = ROOT / os.environ.get("PROGRAMS", "build")
 OUT = ROOT / "build/bench"
 DIRECTORY = OUT / "stack"
+LOG = OUT / "stack.log"
 TICKS = os.sysconf("SC_CLK_TCK")
 PARTS = ("nginx", "fcgi", "redis", "sqs", "worker", "mariadb")
 
@@ -92,17 +93,20 @@ class Stack:
     # --- Up and down ---
 
     def _stack(self, command):
-        return subprocess.run(
-            [ROOT / "deploy/local/stack", command], cwd=ROOT, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env={**os.environ, "STACK_DIR": str(DIRECTORY), "WEB": "nginx",
-                 "SQS_SERVER": self._server, "PROGRAMS": str(PROGRAMS)})
+        """What it says goes to a file: its processes would hold a pipe."""
+        OUT.mkdir(parents=True, exist_ok=True)
+        with open(LOG, "w", encoding="utf-8") as log:
+            return subprocess.run(
+                [ROOT / "deploy/local/stack", command], cwd=ROOT,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env={**os.environ, "STACK_DIR": str(DIRECTORY),
+                     "WEB": "nginx", "SQS_SERVER": self._server,
+                     "PROGRAMS": str(PROGRAMS)}).returncode
 
     def __enter__(self):
         self._stack("down")
-        done = self._stack("up")
-        if done.returncode != 0:
-            raise StackFailed(done.stdout.strip().splitlines()[-1])
+        if self._stack("up") != 0:
+            raise StackFailed(LOG.read_text().strip())
         words = shlex.split((DIRECTORY / "env").read_text())
         self.env = dict(word.split("=", 1) for word in words)
         self.url = self.env["BASE_URL"]
@@ -245,13 +249,16 @@ class Stack:
         sample["others"] = others
         return sample
 
-    def send(self, processes, calls, messages, seconds):
-        """A bare loop; its messages are thrown away."""
-        environment = {**os.environ, "SQS_QUEUE_URL": self._bench_queue}
+    def send(self, processes, calls, messages, seconds, queue_url=None):
+        """A bare loop; its messages are thrown away unless a queue is
+        given."""
+        environment = {**os.environ,
+                       "SQS_QUEUE_URL": queue_url or self._bench_queue}
         text, _, others = self._measured(lambda: _output(
             PROGRAMS / "bench/send", "--config", self.env["FLASHSALE_CONFIG"],
             processes, calls, messages, seconds, env=environment))
-        self.sqs("PurgeQueue", QueueUrl=self._bench_queue)
+        if queue_url is None:
+            self.sqs("PurgeQueue", QueueUrl=self._bench_queue)
         return {"rate": float(text), "others": others}
 
     def trace(self, run):

@@ -12,14 +12,14 @@ def _cell(value, form):
     return "" if value is None else format(value, form)
 
 
-def _print(rows, first_is_head=True):
+def _print(rows):
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for n, row in enumerate(rows):
         cells = [row[0].ljust(widths[0])]
         cells += [cell.rjust(width)
                   for cell, width in zip(row[1:], widths[1:])]
         print("  ".join(cells).rstrip())
-        if n == 0 and first_is_head:
+        if n == 0:
             print("  ".join("-" * width for width in widths))
 
 
@@ -42,14 +42,17 @@ def print_rates(samples):
             print(f"{name}: {confirmed:,.0f}/s into MySQL meanwhile")
 
 
-def _print_cpu(samples):
+def _print_cpu(samples, cores):
+    """load is wrk itself; it would be on another machine in real life."""
     parts = ("nginx", "fcgi", "redis", "sqs", "worker", "mariadb", "load")
-    rows = [("CPU of a request, microseconds", *parts)]
+    rows = [("CPU of a request, microseconds", *parts, "all", "quiet")]
     for name, list_ in samples.items():
         used = [sample["cpu_us"] for sample in list_ if "cpu_us" in sample]
         if used:
-            rows.append((name, *(
-                _cell(median(used, part), ".1f") for part in parts)))
+            each = [median(used, part) for part in parts]
+            rows.append((name, *(f"{us:.1f}" for us in each),
+                         f"{sum(each):.1f}",
+                         f"{cores * 1e6 / sum(each):,.0f}"))
     print()
     _print(rows)
 
@@ -61,7 +64,7 @@ def _print_counts(title, counts):
 
 
 def print_costs(samples, result):
-    _print_cpu(samples)
+    _print_cpu(samples, result["cores"])
     costs = result["costs"]
     _print_counts("A refusal in Redis (one evalsha is one round trip)",
                   costs["redis"])
