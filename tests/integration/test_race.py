@@ -13,7 +13,7 @@ EVERYWHERE = pytest.mark.stacks("nginx", "lighttpd", "nginx-spawn-fcgi",
 def test_two_thousand_buyers_for_a_hundred_units(stack, new_sale):
     sku = new_sale(stock=100)
     outcomes = rush(stack.web, sku, [f"buyer-{n}" for n in range(2000)], 500)
-    assert count(outcomes) == {(202, "queued"): 100, (409, "sold_out"): 1900}
+    assert count(outcomes) == {"accepted": 100, "sold_out": 1900}
     orders = {o.body["orderId"]: o.user for o in accepted(outcomes)}
     assert len(orders) == 100
     stack.wait_settled(sku, orders)
@@ -27,8 +27,7 @@ def test_two_thousand_buyers_for_a_hundred_units(stack, new_sale):
 def test_the_limit_of_one_user(stack, new_sale):
     sku = new_sale(stock=1000, limit=2)
     outcomes = rush(stack.web, sku, ["alice"] * 200, 200)
-    assert count(outcomes) == {(202, "queued"): 2,
-                               (409, "limit_reached"): 198}
+    assert count(outcomes) == {"accepted": 2, "limit_reached": 198}
     stack.wait_settled(sku, [o.body["orderId"] for o in accepted(outcomes)])
     assert stack.web.stock(sku)["remaining"] == 998
 
@@ -36,7 +35,7 @@ def test_the_limit_of_one_user(stack, new_sale):
 def test_the_limit_counts_units(stack, new_sale):
     sku = new_sale(stock=1000, limit=5)
     outcomes = rush(stack.web, sku, ["alice"] * 100, 100, quantity=2)
-    assert count(outcomes)[202, "queued"] == 2
+    assert count(outcomes)["accepted"] == 2
     assert stack.web.buy(sku, "alice", 1).status == 202
     assert stack.web.stock(sku)["remaining"] == 995
 

@@ -15,8 +15,7 @@ async def _buy(session, url, user, quantity, key):
     order = {"userId": user, "quantity": quantity}
     async with session.post(url, json=order, headers=headers) as response:
         body = json.loads(await response.read())
-        code = body.get("code") or body.get("status")
-        return Outcome(response.status, code, body, user)
+        return Outcome(response.status, body.get("code"), body, user)
 
 
 def _session(connections):
@@ -38,13 +37,21 @@ def rush(web, sku, users, connections, quantity=1, key=None):
     return asyncio.run(run())
 
 
-def count(outcomes):
-    """How many of each: {(202, "queued"): 100, (409, "sold_out"): 1900}."""
-    return dict(collections.Counter((o.status, o.code) for o in outcomes))
-
-
 def accepted(outcomes):
     return [o for o in outcomes if o.status == 202]
+
+
+def count(outcomes):
+    """How many of each: {"accepted": 100, "sold_out": 1900}.  An accepted
+    order may be "queued" or, when the queue is slow, "reserved"."""
+    return dict(collections.Counter(
+        "accepted" if o.status == 202 else o.code for o in outcomes))
+
+
+def count_states(outcomes):
+    """The accepted ones: {"queued": 95, "reserved": 5}."""
+    return dict(collections.Counter(
+        o.body["status"] for o in accepted(outcomes)))
 
 
 class Load:
