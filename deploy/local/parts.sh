@@ -272,6 +272,7 @@ nginx_temporary_paths() {
 
 # What we may open: the hard limit, at most what a server would have.
 files_limit() {
+	# shellcheck disable=SC3045  # dash and bash have it
 	files=$(ulimit -Hn)
 	if [ "$files" = unlimited ] || [ "$files" -gt 65536 ]; then
 		files=65536
