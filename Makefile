@@ -123,9 +123,14 @@ bench: all $(OUT)/bench/send ## how fast it is here, beside what is possible
 	deploy/local/packages stack bench
 	PROGRAMS=$(OUT) tests/bench/run
 
-lint: ## what compilers do not see
+lint: $(OUT)/flashsale-fcgi ## what compilers do not see
 	deploy/local/packages build lint
 	tests/lint
+
+docs: $(OUT)/flashsale-fcgi ## write the table of settings into docs/settings.md
+	sed '/^<!-- make docs/q' docs/settings.md >$(OUT)/settings.md
+	$< --settings >>$(OUT)/settings.md
+	mv $(OUT)/settings.md docs/settings.md
 
 format: ## the house style, by clang-format
 	clang-format -i $(wildcard */*.[ch] tests/*/*.[ch])
@@ -167,6 +172,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | \
 		expand -t 16
 
-.PHONY: all clean test unit-tests bench lint format demo up down jmeter install help
+.PHONY: all clean test unit-tests bench lint docs format demo up down jmeter \
+	install help
 .DELETE_ON_ERROR:
 .SECONDARY:
