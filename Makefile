@@ -63,7 +63,7 @@ $(OUT)/libflashsale.a: $(LIB_OBJS)
 	ar rcs $@ $^
 
 $(OUT)/flashsale-fcgi: $(FCGI_OBJS) $(OUT)/libflashsale.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lfcgi $(LIBS)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 $(OUT)/flashsale-worker: $(WORKER_OBJS) $(OUT)/libflashsale.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)

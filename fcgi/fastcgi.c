@@ -1,14 +1,8 @@
 /*
- * libfcgi on an event loop.  The library is made for a process that blocks
- * in FCGX_Accept_r() with one connection at a time.  Here the connections
- * are ours: we accept them, give one to the library when it has something to
- * read, and write the reply ourselves.  That uses fields of FCGX_Request which
- * fcgiapp.h calls internal (ipcFd, keepConnection, ...): they are touched in
- * this file alone, and tests/unit/test_fastcgi.c fails if a new libfcgi
- * treats them otherwise.
- *
- * A web server writes a request whole, so reading one does not wait; should
- * a peer stop in the middle, the socket's time limit ends it.
+ * FastCGI connections on an event loop.  Nothing here waits for a peer: what
+ * has come of a request is kept until the rest has, and a peer that takes too
+ * long for it, or does not read its reply, loses its connection and costs
+ * nobody else anything.
  */
 #define _GNU_SOURCE /* accept4 */
 #include "fastcgi.h"
@@ -20,21 +14,18 @@
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
-
-#include <fcgiapp.h>
 
 #include "clock.h"
 #include "handover.h"
 #include "log.h"
 #include "record.h"
 
-#define IO_SECONDS 2	      /* a peer that stalls in mid-request is cut */
-#define ACCEPTS_PER_TURN 64   /* then let the requests have their turn */
-#define DISCARD_MAX (1 << 20) /* bytes of an oversized body read to its end */
-#define PAUSE 1.0	      /* seconds without accepting after EMFILE */
-#define HANDOVER_SECONDS 2.0  /* then kept connections are closed */
+#define REQUEST_SECONDS 5.0 /* from the first byte of a request to its last */
+#define SWEEP_SECONDS 1.0
+#define ACCEPTS_PER_TURN 64  /* then let the requests have their turn */
+#define PAUSE 1.0	     /* seconds without accepting after EMFILE */
+#define HANDOVER_SECONDS 2.0 /* then kept connections are closed */
 #define HANDOVER_TICK 0.02
 #define HEAD_MAX 1024 /* bytes of status and headers */
 
@@ -42,10 +33,14 @@ struct connection {
 	struct exchange exchange; /* first: a reply finds its connection */
 	LIST_ENTRY(connection) link;
 	struct fastcgi *edge;
-	FCGX_Request request;
 	ev_io readable;
 	int fd;
+	int request_id;
+	bool keep; /* after the reply */
 	bool busy; /* a request is under way: what arrives is not a new one */
+	uint8_t *partial; /* what has come of a request, or NULL */
+	size_t partial_len;
+	double partial_since; /* clock_seconds() */
 };
 
 struct fastcgi {
@@ -55,6 +50,7 @@ struct fastcgi {
 	unsigned count;
 	ev_io acceptable;
 	ev_timer pause;
+	ev_timer sweep;
 	ev_io handed; /* connections from a process that leaves */
 	ev_timer drain_tick;
 	double drain_until;
@@ -69,8 +65,6 @@ resume_accepting(struct fastcgi *edge)
 		ev_io_start(edge->loop, &edge->acceptable);
 }
 
-/* --- Connections --- */
-
 static void
 connection_close(struct connection *c)
 {
@@ -79,113 +73,133 @@ connection_close(struct connection *c)
 	ev_io_stop(edge->loop, &c->readable);
 	LIST_REMOVE(c, link);
 	edge->count--;
-	if (c->fd >= 0)
-		close(c->fd);
+	close(c->fd);
+	free(c->partial);
 	free(c);
 	resume_accepting(edge);
 	if (edge->draining && edge->count == 0)
 		ev_feed_event(edge->loop, &edge->drain_tick, EV_TIMER);
 }
 
-static const char *
-param(const FCGX_Request *request, const char *name)
+/* --- Requests --- */
+
+/* What outlives the call of the handler moves into the connection. */
+static void
+begin_exchange(struct connection *c, const struct record_request *request)
 {
-	const char *value = FCGX_GetParam(name, request->envp);
-
-	return value != NULL ? value : "";
-}
-
-/*
- * Read the body to its end, so that the connection is clean for the next
- * request; keep BODY_MAX bytes of it.  One buffer serves all connections,
- * because a handler is done with the body when it returns.
- * Returns false when the peer does not get to an end.
- */
-static bool
-read_body(struct connection *c)
-{
-	static char body[BODY_MAX + 1];
-	static char rest[4096];
-	struct exchange *x = &c->exchange;
-	int n, total;
-
-	n = total = FCGX_GetStr(body, BODY_MAX, c->request.in);
-	while (n > 0 && total <= DISCARD_MAX) {
-		n = FCGX_GetStr(rest, sizeof(rest), c->request.in);
-		total += n;
-		x->body_too_large |= n > 0;
-	}
-	x->body_len = total < BODY_MAX ? (size_t)total : BODY_MAX;
-	body[x->body_len] = '\0';
-	x->body = body;
-	return n == 0 && FCGX_GetError(c->request.in) == 0;
-}
-
-static bool
-read_request(struct connection *c)
-{
-	FCGX_Request *request = &c->request;
 	struct exchange *x = &c->exchange;
 
 	memset(x, 0, sizeof(*x));
 	x->started = clock_seconds();
-	request->ipcFd = c->fd;
-	request->keepConnection = 1; /* or FCGX_Accept_r closes it first */
-	request->detached = 1;	     /* or it waits 2 s for the peer to close */
-	if (FCGX_Accept_r(request) != 0)
-		return false;
 	x->responder = c->edge->options.responder;
-	x->method = param(request, "REQUEST_METHOD");
-	x->path = param(request, "SCRIPT_NAME");
-	x->content_type = param(request, "CONTENT_TYPE");
-	x->authorization = param(request, "HTTP_AUTHORIZATION");
-	x->idempotency_key = param(request, "HTTP_IDEMPOTENCY_KEY");
-	if (!read_body(c))
-		return false;
-	/* 17 kB of buffers that a waiting request has no use for; the reply
-	 * is written without them. The parameters stay. */
-	FCGX_FreeStream(&request->in);
-	FCGX_FreeStream(&request->out);
-	FCGX_FreeStream(&request->err);
+	memcpy(x->method, request->method, sizeof(x->method));
+	memcpy(x->path, request->path, sizeof(x->path));
+	x->content_type = request->content_type;
+	x->authorization = request->authorization;
+	x->idempotency_key = request->idempotency_key;
+	x->body = request->body;
+	x->body_len = request->body_len;
+	x->body_too_large = request->body_too_large;
+	c->request_id = request->id;
+	c->keep = request->keep;
+	c->busy = true;
+}
+
+static bool
+keep_partial(struct connection *c, const uint8_t *data, size_t len)
+{
+	if (c->partial == NULL) {
+		c->partial = malloc(REQUEST_MAX);
+		if (c->partial == NULL)
+			return false;
+		c->partial_since = clock_seconds();
+	}
+	if (data != c->partial)
+		memcpy(c->partial, data, len);
+	c->partial_len = len;
 	return true;
+}
+
+static void
+drop_partial(struct connection *c)
+{
+	free(c->partial);
+	c->partial = NULL;
+	c->partial_len = 0;
+}
+
+/* All that has come since the last request; data is a connection's own
+ * partial, or the buffer that all of them share. */
+static void
+take_bytes(struct connection *c, const uint8_t *data, size_t len)
+{
+	static struct record_request request;
+
+	switch (record_read_request(data, len, &request)) {
+	case RECORD_WHOLE:
+		/* Until the reply nothing more is read: what comes now is the
+		 * web server closing because its client left. */
+		ev_io_stop(c->edge->loop, &c->readable);
+		drop_partial(c);
+		begin_exchange(c, &request);
+		c->edge->options.handler(&c->exchange);
+		return;
+	case RECORD_PARTIAL:
+		if (keep_partial(c, data, len))
+			return;
+		/* FALLTHROUGH */
+	case RECORD_BAD:
+		connection_close(c);
+	}
 }
 
 static void
 on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 {
+	static uint8_t shared[REQUEST_MAX];
 	struct connection *c = watcher->data;
+	uint8_t *buffer = c->partial != NULL ? c->partial : shared;
+	ssize_t n;
 
+	(void)loop;
 	(void)events;
-	/* Until the reply nothing more is read: what comes now is the web
-	 * server closing because its client left, not a request. */
-	ev_io_stop(loop, watcher);
-	if (read_request(c)) {
-		c->busy = true;
-		c->edge->options.handler(&c->exchange);
-		return;
-	}
-	if (c->request.ipcFd < 0)
-		c->fd = -1; /* the library has closed it */
-	FCGX_Free(&c->request, 0);
-	connection_close(c);
+	n = recv(c->fd, buffer + c->partial_len, REQUEST_MAX - c->partial_len,
+	    MSG_DONTWAIT);
+	if (n > 0)
+		take_bytes(c, buffer, c->partial_len + (size_t)n);
+	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		connection_close(c);
 }
+
+static void
+on_sweep(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct fastcgi *edge = timer->data;
+	struct connection *c = LIST_FIRST(&edge->connections), *next;
+	double limit = clock_seconds() - REQUEST_SECONDS;
+
+	(void)loop;
+	(void)events;
+	for (; c != NULL; c = next) {
+		next = LIST_NEXT(c, link);
+		if (c->partial != NULL && c->partial_since < limit)
+			connection_close(c);
+	}
+}
+
+/* --- Connections --- */
 
 static void
 connection_new(struct fastcgi *edge, int fd)
 {
-	struct timeval limit = {.tv_sec = IO_SECONDS};
 	struct connection *c = calloc(1, sizeof(*c));
 
-	if (c == NULL || FCGX_InitRequest(&c->request, -1, 0) != 0) {
-		free(c);
+	if (c == NULL) {
 		close(fd);
 		return;
 	}
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	c->edge = edge;
 	c->fd = fd;
-	c->request.ipcFd = fd;
 	LIST_INSERT_HEAD(&edge->connections, c, link);
 	edge->count++;
 	ev_io_init(&c->readable, on_readable, fd, EV_READ);
@@ -266,7 +280,8 @@ on_drain_tick(struct ev_loop *loop, ev_timer *timer, int events)
 	(void)events;
 	for (; c != NULL; c = next) {
 		next = LIST_NEXT(c, link);
-		if (c->busy || (!too_late && hand_over(c)))
+		if (c->busy || c->partial != NULL ||
+		    (!too_late && hand_over(c)))
 			continue;
 		if (!too_late)
 			break; /* no room: at the next tick */
@@ -318,22 +333,12 @@ reason(int status)
 	return "Internal Server Error";
 }
 
-/* A reply fits into the socket's buffer; a peer that does not read is cut by
- * the socket's time limit. */
+/* A reply fits into the socket's buffer.  A peer for which it does not has
+ * not read the replies before, and loses its connection. */
 static bool
 write_all(int fd, const uint8_t *data, size_t len)
 {
-	while (len > 0) {
-		ssize_t n = send(fd, data, len, MSG_NOSIGNAL);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		data += n;
-		len -= (size_t)n;
-	}
-	return true;
+	return send(fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)len;
 }
 
 void
@@ -343,7 +348,7 @@ fastcgi_reply(struct exchange *x, int status, const char *content_type,
 	static uint8_t records[RECORD_REPLY_SIZE(HEAD_MAX + REPLY_MAX)];
 	struct connection *c = (struct connection *)x;
 	struct fastcgi *edge = c->edge;
-	bool kept = c->request.keepConnection != 0;
+	bool kept = c->keep;
 	bool no_body = strcmp(x->method, "HEAD") == 0;
 	char head[HEAD_MAX];
 	int n;
@@ -353,9 +358,8 @@ fastcgi_reply(struct exchange *x, int status, const char *content_type,
 	    "%s\r\n",
 	    status, reason(status), content_type, body_len, headers);
 	kept &= write_all(c->fd, records,
-	    record_reply(records, c->request.requestId, head, (size_t)n, body,
+	    record_reply(records, c->request_id, head, (size_t)n, body,
 		no_body ? 0 : body_len));
-	FCGX_Free(&c->request, 0);
 	c->busy = false;
 	if (!kept)
 		connection_close(c);
@@ -364,13 +368,6 @@ fastcgi_reply(struct exchange *x, int status, const char *content_type,
 }
 
 /* --- Starting --- */
-
-void
-fastcgi_init(void)
-{
-	if (FCGX_Init() != 0)
-		fatal(EXIT_OSERR, "libfcgi does not start");
-}
 
 enum err
 fastcgi_new(struct fastcgi **out, struct ev_loop *loop,
@@ -394,10 +391,12 @@ fastcgi_new(struct fastcgi **out, struct ev_loop *loop,
 	ev_io_init(&edge->handed, on_handed, options->handover[1], EV_READ);
 	ev_init(&edge->pause, on_pause_over);
 	ev_init(&edge->drain_tick, on_drain_tick);
+	ev_timer_init(&edge->sweep, on_sweep, SWEEP_SECONDS, SWEEP_SECONDS);
 	edge->acceptable.data = edge->handed.data = edge;
-	edge->pause.data = edge->drain_tick.data = edge;
+	edge->pause.data = edge->drain_tick.data = edge->sweep.data = edge;
 	ev_io_start(loop, &edge->acceptable);
 	ev_io_start(loop, &edge->handed);
+	ev_timer_start(loop, &edge->sweep);
 	*out = edge;
 	return ERR_OK;
 }
@@ -409,6 +408,7 @@ fastcgi_free(struct fastcgi *edge)
 	ev_io_stop(edge->loop, &edge->handed);
 	ev_timer_stop(edge->loop, &edge->pause);
 	ev_timer_stop(edge->loop, &edge->drain_tick);
+	ev_timer_stop(edge->loop, &edge->sweep);
 	free(edge);
 }
 

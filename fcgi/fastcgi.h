@@ -1,7 +1,6 @@
 /*
  * The FastCGI edge: many connections of a web server in one process, on an
- * event loop.  The only module that includes libfcgi.  It knows requests and
- * replies, and nothing of sales.
+ * event loop.  It knows requests and replies, and nothing of sales.
  */
 #ifndef FLASHSALE_FASTCGI_H
 #define FLASHSALE_FASTCGI_H
@@ -12,22 +11,21 @@
 #include <ev.h>
 
 #include "err.h"
+#include "record.h"
 
 #define REPLY_MAX (64 * 1024) /* bytes of a reply's body */
-#define BODY_MAX 4096 /* bytes; a larger body is read, dropped and told */
 
 /* One request and, some time later, its reply. */
 struct exchange {
-	/* Valid until the reply. "" where the request has none. */
-	const char *method;
-	const char *path; /* decoded, without the query */
+	char method[16];
+	char path[512]; /* decoded, without the query */
+	/* Valid until the handler returns.  "" where there is none. */
 	const char *content_type;
 	const char *authorization;
 	const char *idempotency_key;
-	/* Valid until the handler returns. NUL-terminated. */
-	const char *body;
+	const char *body; /* NUL-terminated */
 	size_t body_len;
-	bool body_too_large;
+	bool body_too_large; /* over BODY_MAX; cut */
 
 	double started;	 /* clock_seconds() */
 	unsigned route;	 /* for the router: what it chose */
@@ -47,9 +45,6 @@ struct fastcgi_options {
 	void *responder;
 	void (*drained)(void *responder);
 };
-
-/* Once per program, before signals are set up: libfcgi installs handlers. */
-void fastcgi_init(void);
 
 enum err fastcgi_new(struct fastcgi **, struct ev_loop *,
     const struct fastcgi_options *) MUST_CHECK;

@@ -102,7 +102,6 @@ main(int argc, char **argv)
 	if (config_load(&config, &about, argc, argv) < argc)
 		config_usage("unexpected argument");
 	start_log();
-	fastcgi_init();
 	options.listen_fd = listener_open(config.listen);
 	if (!handover_open(options.handover))
 		fatal(EXIT_OSERR, "socketpair: %s", strerror(errno));

@@ -1,7 +1,4 @@
-/*
- * The FastCGI edge against raw FastCGI records, so that a libfcgi which
- * treats its internal fields otherwise fails here and not on the night.
- */
+/* The FastCGI edge against raw FastCGI records. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -81,7 +78,7 @@ static struct {
 	struct sockaddr_un address;
 	int listen_fd, pair[2];
 	unsigned requests;
-	char path[64], body[BODY_MAX + 1];
+	char path[512], body[BODY_MAX + 1];
 	bool too_large;
 	bool hold; /* do not answer yet */
 	struct exchange *held;
@@ -91,7 +88,7 @@ static struct {
 static void
 answer(struct exchange *x)
 {
-	char body[128];
+	char body[600];
 	int n = snprintf(body, sizeof(body), "{\"path\":\"%s\"}", x->path);
 
 	fastcgi_reply(
@@ -326,6 +323,32 @@ test_garbage_ends_only_its_connection(void **state)
 	close(good);
 }
 
+/* In pieces of every size, slowly: and meanwhile others are served. */
+static void
+test_request_in_pieces(void **state)
+{
+	static struct bytes request;
+	char reply[4096];
+	int slow = client(), other = client();
+
+	(void)state;
+	make_request(&request, true, "/slow", "{}", 2);
+	for (size_t i = 0; i < request.len; i++) {
+		assert_int_equal(write(slow, request.data + i, 1), 1);
+		turn();
+		assert_int_equal(t.requests, i + 1 == request.len);
+	}
+	receive(slow, reply, sizeof(reply));
+	assert_non_null(strstr(reply, "{\"path\":\"/slow\"}"));
+	assert_int_equal(write(slow, request.data, 20), 20);
+	turn();
+	send_request(other, true, "/other", "{}");
+	receive(other, reply, sizeof(reply));
+	assert_non_null(strstr(reply, "{\"path\":\"/other\"}"));
+	close(slow);
+	close(other);
+}
+
 static void
 test_too_many_wait_in_the_backlog(void **state)
 {
@@ -393,10 +416,10 @@ main(void)
 	    TEST(test_body_limit_to_the_byte),
 	    TEST(test_peer_that_leaves_is_no_new_request),
 	    TEST(test_garbage_ends_only_its_connection),
+	    TEST(test_request_in_pieces),
 	    TEST(test_too_many_wait_in_the_backlog),
 	    TEST(test_connections_survive_a_handover),
 	};
 
-	fastcgi_init();
 	return cmocka_run_group_tests_name("fastcgi", tests, NULL, NULL);
 }
