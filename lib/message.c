@@ -57,8 +57,18 @@ request_key_is_valid(const char *s, size_t len)
 	return is_printable(s, len, REQUEST_KEY_MAX);
 }
 
+static bool
+is_utf8(const char *s, size_t len)
+{
+	json_t *json = json_stringn(s, len);
+	bool valid = json != NULL;
+
+	json_decref(json);
+	return valid;
+}
+
 /* UTF-8 without control characters and without U+FFFE and U+FFFF, which SQS
- * refuses in a message body. Well-formedness is left to jansson. */
+ * refuses in a message body. */
 bool
 sale_name_is_valid(const char *s, size_t len)
 {
@@ -74,7 +84,7 @@ sale_name_is_valid(const char *s, size_t len)
 		    (unsigned char)s[i + 2] >= 0xbe)
 			return false;
 	}
-	return true;
+	return is_utf8(s, len);
 }
 
 bool

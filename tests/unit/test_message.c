@@ -175,6 +175,9 @@ test_names(void **state)
 	assert_true(sale_name_is_valid("é", 2));
 	assert_false(sale_name_is_valid("", 0));
 	assert_false(sale_name_is_valid("a\tb", 3));
+	assert_false(sale_name_is_valid("a\xff"
+					"b",
+	    3));					      /* Latin-1 */
 	assert_false(sale_name_is_valid("a\xef\xbf\xbe", 4)); /* U+FFFE */
 	assert_true(sale_name_is_valid("a\xef\xbf\xbd", 4));  /* U+FFFD */
 }
