@@ -39,11 +39,14 @@ static struct {
 	struct place places[POOL_MAX];
 	ev_signal signals[4];
 	ev_timer deadline; /* of a drain or a reload */
+	bool reload_again; /* asked for while the last one is not finished */
 	bool stopping;
 	double stopping_since; /* clock_seconds() */
 	int exit_code;
 	int life[2]; /* a pipe: its write end closes when the master dies */
 } pool;
+
+static void reload(void);
 
 static const int signal_numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP};
 
@@ -176,6 +179,19 @@ count_alive(void)
 	return tell_children(0);
 }
 
+/* Are there still children of the generation before? */
+static bool
+is_reloading(void)
+{
+	for (unsigned i = 0; i < pool.options->children; i++) {
+		const struct place *place = &pool.places[i];
+
+		if (is_alive(&place->children[!place->current]))
+			return true;
+	}
+	return false;
+}
+
 static void
 on_death(struct ev_loop *loop, ev_child *watcher, int events)
 {
@@ -192,6 +208,8 @@ on_death(struct ev_loop *loop, ev_child *watcher, int events)
 	}
 	if (child == &place->children[place->current])
 		replace_child(place, child);
+	else if (pool.reload_again && !is_reloading())
+		reload();
 }
 
 static void
@@ -261,10 +279,16 @@ stop(int signal_number)
 	set_deadline();
 }
 
-/* New children take over beside the old ones, which then finish. */
+/*
+ * New children take over beside the old ones, which then finish.  While they
+ * do, a further reload waits: there are never three generations.
+ */
 static void
 reload(void)
 {
+	pool.reload_again = is_reloading();
+	if (pool.reload_again)
+		return;
 	if (pool.options->reload != NULL &&
 	    !pool.options->reload(pool.options->arg))
 		return;
@@ -275,11 +299,6 @@ reload(void)
 
 		ev_timer_stop(pool.loop, &place->start);
 		place->delay = 0;
-		if (is_alive(&place->children[!place->current]))
-			kill(place->children[!place->current].watcher.pid,
-			    SIGKILL); /* still there from the last reload */
-		ev_child_stop(
-		    pool.loop, &place->children[!place->current].watcher);
 		place->current = !place->current;
 		start_child(place);
 		if (is_alive(old))

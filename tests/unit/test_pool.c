@@ -210,6 +210,27 @@ test_reload_replaces_each_child(void **state)
 	assert_int_equal(exit_code(master), 0);
 }
 
+/* Children that take their time are not cut short by the next reload. */
+static void
+test_reloads_wait_for_each_other(void **state)
+{
+	pid_t master = start_pool(DEAF);
+
+	(void)state;
+	EVENTUALLY(shared->starts == 2);
+	kill(master, SIGHUP);
+	EVENTUALLY(shared->starts == 4 && shared->asked == 2);
+	shared->reloads = 2; /* let the next one succeed too */
+	kill(master, SIGHUP);
+	pause_briefly();
+	assert_false(is_gone(shared->pids[0]));
+	assert_int_equal(shared->starts, 4);
+	EVENTUALLY(shared->starts == 6); /* after the deadline of the first */
+	assert_true(is_gone(shared->pids[0]) && is_gone(shared->pids[1]));
+	kill(master, SIGQUIT);
+	assert_int_equal(exit_code(master), 1);
+}
+
 static void
 test_children_leave_with_the_master(void **state)
 {
@@ -235,6 +256,7 @@ main(void)
 	    cmocka_unit_test(test_replaces_the_dead),
 	    cmocka_unit_test(test_slows_down),
 	    cmocka_unit_test(test_reload_replaces_each_child),
+	    cmocka_unit_test(test_reloads_wait_for_each_other),
 	    cmocka_unit_test(test_children_leave_with_the_master),
 	};
 
