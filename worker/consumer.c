@@ -51,6 +51,7 @@ struct consumer {
 	struct sqs *answering; /* for what must not wait behind those */
 	struct answers *answers;
 	struct redis *redis;
+	struct settler *settler;
 	struct db *db;
 	struct catch *catch;
 	struct ledger_entry *entries; /* HAUL_MAX of them */
@@ -58,7 +59,6 @@ struct consumer {
 
 	unsigned polls;	       /* in flight */
 	unsigned polls_wanted; /* grows while receives come back full */
-	size_t settling;       /* calls to Redis in flight */
 	double blocked;	       /* seconds that the last haul took */
 	bool store_works;      /* false: receive nothing */
 	bool on_trial;	       /* MySQL is back, but has not written yet */
@@ -274,7 +274,7 @@ answer_entries(struct consumer *c, size_t n)
 	tell_exceptions(c->entries, n);
 	answers_delete(c->answers, c->handles, written);
 	answers_hand_back(c->answers, c->handles + back, n - back, after);
-	settle_entries(c->redis, c->entries, n, &c->settling);
+	settler_add(c->settler, c->entries, n);
 }
 
 static void
@@ -338,7 +338,7 @@ on_probe(struct ev_loop *loop, ev_timer *timer, int events)
 static bool
 is_idle(const struct consumer *c)
 {
-	return c->polls == 0 && c->settling == 0 &&
+	return c->polls == 0 && settler_in_flight(c->settler) == 0 &&
 	       answers_pending(c->answers) == 0;
 }
 
@@ -424,6 +424,8 @@ allocate(struct consumer *c)
 	err = catch_new(&c->catch, c->config->haul_max);
 	if (err == ERR_OK)
 		err = answers_new(&c->answers, c->loop, c->answering);
+	if (err == ERR_OK)
+		err = settler_new(&c->settler, c->loop, c->redis);
 	return err;
 }
 
@@ -448,7 +450,8 @@ close_all(struct consumer *c)
 	answers_free(c->answers);
 	sqs_free(c->answering);
 	sqs_free(c->polling);
-	redis_free(c->redis);
+	redis_free(c->redis); /* which still tells the settler */
+	settler_free(c->settler);
 	db_free(c->db);
 	catch_free(c->catch);
 	free(c->handles);

@@ -1,13 +1,92 @@
-/* One call to Redis for each SKU of a haul. */
-#include <stdlib.h>
-#include <string.h>
-
-#include "sale.h"
-
+/* One call to Redis for each SKU of a haul, repeated until Redis has it. */
 #include "settle.h"
 
-/* What sale_settle takes at once. */
-#define SETTLE_MAX 500
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "log.h"
+#include "sale.h"
+
+#define BATCH_MAX 500	/* what sale_settle takes at once */
+#define IN_FLIGHT_MAX 8 /* calls */
+#define KEPT_MAX 200	/* batches kept while Redis is away: some megabytes */
+#define RETRY_SECONDS 0.25
+
+struct batch {
+	TAILQ_ENTRY(batch) link;
+	struct settler *settler;
+	char sku[SKU_MAX + 1];
+	size_t n;
+	struct settlement list[]; /* n of them */
+};
+
+struct settler {
+	struct ev_loop *loop;
+	struct redis *redis;
+	TAILQ_HEAD(, batch) waiting;
+	size_t waiting_n, in_flight;
+	ev_timer retry; /* while something waits */
+	double last_line;
+};
+
+static void tell(struct settler *);
+
+/* Keep it, unless Redis has been away for very long. */
+static void
+keep(struct settler *s, struct batch *batch)
+{
+	if (s->waiting_n >= KEPT_MAX) {
+		if (log_rate_ok(&s->last_line))
+			log_warn("Redis is away too long: the status of some "
+				 "orders will stay \"queued\" there (MySQL is "
+				 "right)");
+		free(batch);
+		return;
+	}
+	TAILQ_INSERT_TAIL(&s->waiting, batch, link);
+	s->waiting_n++;
+}
+
+static void
+on_settled(enum err err, void *arg)
+{
+	struct batch *batch = arg;
+	struct settler *s = batch->settler;
+
+	s->in_flight--;
+	if (err == ERR_OK)
+		free(batch);
+	else /* telling it twice does no harm */
+		keep(s, batch);
+	if (err == ERR_OK)
+		tell(s);
+}
+
+static void
+tell(struct settler *s)
+{
+	while (s->waiting_n > 0 && s->in_flight < IN_FLIGHT_MAX &&
+	       redis_is_ready(s->redis)) {
+		struct batch *batch = TAILQ_FIRST(&s->waiting);
+
+		TAILQ_REMOVE(&s->waiting, batch, link);
+		s->waiting_n--;
+		s->in_flight++;
+		sale_settle(s->redis, batch->sku, batch->list, batch->n,
+		    on_settled, batch);
+	}
+}
+
+static void
+on_retry(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	(void)loop;
+	(void)events;
+	tell(timer->data);
+}
+
+/* --- From a haul to batches --- */
 
 static int
 compare_skus(const void *a, const void *b)
@@ -18,48 +97,40 @@ compare_skus(const void *a, const void *b)
 	    (*left)->message->order.sku, (*right)->message->order.sku);
 }
 
-static void
-on_settled(enum err err, void *arg)
-{
-	size_t *pending = arg;
-
-	(void)err;
-	(*pending)--;
-}
-
 /* The orders at the front that have one SKU. Returns how many those are. */
 static size_t
-settle_first_sku(struct redis *redis, const struct ledger_entry **orders,
-    size_t n, size_t *pending)
+add_first_sku(struct settler *s, const struct ledger_entry **orders, size_t n)
 {
-	struct settlement settlements[SETTLE_MAX];
 	const char *sku = orders[0]->message->order.sku;
+	struct batch *batch =
+	    malloc(sizeof(*batch) + BATCH_MAX * sizeof(batch->list[0]));
 	size_t i;
 
-	for (i = 0; i < n && i < SETTLE_MAX; i++) {
-		if (strcmp(orders[i]->message->order.sku, sku) != 0)
+	if (batch == NULL)
+		return n;
+	for (i = 0; i < n && i < BATCH_MAX; i++) {
+		const struct order *order = &orders[i]->message->order;
+
+		if (strcmp(order->sku, sku) != 0)
 			break;
-		memcpy(settlements[i].order_id, orders[i]->message->order.id,
-		    sizeof(settlements[i].order_id));
-		settlements[i].state = orders[i]->verdict == LEDGER_CONFIRMED
+		memcpy(batch->list[i].order_id, order->id, sizeof(order->id));
+		batch->list[i].state = orders[i]->verdict == LEDGER_CONFIRMED
 					   ? "confirmed"
 					   : "rejected";
 	}
-	(*pending)++;
-	sale_settle(redis, sku, settlements, i, on_settled, pending);
+	batch->settler = s;
+	batch->n = i;
+	memcpy(batch->sku, sku, sizeof(batch->sku));
+	keep(s, batch);
 	return i;
 }
 
 void
-settle_entries(struct redis *redis, const struct ledger_entry *entries,
-    size_t n, size_t *pending)
+settler_add(struct settler *s, const struct ledger_entry *entries, size_t n)
 {
-	const struct ledger_entry **orders;
+	const struct ledger_entry **orders = calloc(n + 1, sizeof(orders[0]));
 	size_t i, orders_n = 0;
 
-	if (!redis_is_ready(redis))
-		return;
-	orders = calloc(n, sizeof(orders[0]));
 	if (orders == NULL)
 		return;
 	for (i = 0; i < n; i++)
@@ -68,6 +139,50 @@ settle_entries(struct redis *redis, const struct ledger_entry *entries,
 			orders[orders_n++] = &entries[i];
 	qsort(orders, orders_n, sizeof(orders[0]), compare_skus);
 	for (i = 0; i < orders_n;)
-		i += settle_first_sku(redis, orders + i, orders_n - i, pending);
+		i += add_first_sku(s, orders + i, orders_n - i);
 	free(orders);
+	tell(s);
+}
+
+/* --- Coming and going --- */
+
+enum err
+settler_new(struct settler **out, struct ev_loop *loop, struct redis *redis)
+{
+	struct settler *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return ERR_NOMEM;
+	s->loop = loop;
+	s->redis = redis;
+	TAILQ_INIT(&s->waiting);
+	ev_timer_init(&s->retry, on_retry, RETRY_SECONDS, RETRY_SECONDS);
+	s->retry.data = s;
+	ev_timer_start(loop, &s->retry);
+	*out = s;
+	return ERR_OK;
+}
+
+void
+settler_free(struct settler *s)
+{
+	struct batch *batch;
+
+	if (s == NULL)
+		return;
+	if (s->waiting_n > 0)
+		log_warn("leaving while Redis is away: the status of some "
+			 "orders stays \"queued\" there (MySQL is right)");
+	while ((batch = TAILQ_FIRST(&s->waiting)) != NULL) {
+		TAILQ_REMOVE(&s->waiting, batch, link);
+		free(batch);
+	}
+	ev_timer_stop(s->loop, &s->retry);
+	free(s);
+}
+
+size_t
+settler_in_flight(const struct settler *s)
+{
+	return s->in_flight;
 }

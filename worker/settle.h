@@ -1,18 +1,31 @@
-/* Tells Redis, for the buyers' status pages, what MySQL has decided. */
+/*
+ * Tells Redis, for the buyers' status pages, what MySQL has decided.  Nobody
+ * waits for it: the books are in MySQL.  While Redis is away the decisions
+ * are kept here and told when it is back.
+ */
 #ifndef WORKER_SETTLE_H
 #define WORKER_SETTLE_H
 
 #include <stddef.h>
 
+#include <ev.h>
+
+#include "err.h"
 #include "ledger.h"
 #include "redis.h"
 
-/*
- * Settle the orders among the entries that have a verdict.  Best effort: the
- * books are in MySQL, and Redis being down is no reason to wait.  *pending is
- * raised by the calls under way and lowered as they end.
- */
-void settle_entries(
-    struct redis *, const struct ledger_entry *, size_t n, size_t *pending);
+struct settler;
+
+/* Borrows the connection. */
+enum err settler_new(
+    struct settler **, struct ev_loop *, struct redis *) MUST_CHECK;
+/* What is not told by now is forgotten. NULL is fine. */
+void settler_free(struct settler *);
+
+/* Tell of the orders among the entries that have a verdict. */
+void settler_add(struct settler *, const struct ledger_entry *, size_t n);
+
+/* Calls to Redis under way. */
+size_t settler_in_flight(const struct settler *);
 
 #endif
