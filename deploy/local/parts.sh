@@ -60,9 +60,9 @@ make_mariadb_template() {
 	CREATE USER flashsale@localhost IDENTIFIED BY '';
 	GRANT ALL ON flashsale.* TO flashsale@localhost;
 	END
-	# A bare machine may not be able to look up its own name.
-	mariadb-install-db --no-defaults --user="$(id -un)" --datadir="$1" \
-	    --skip-name-resolve \
+	# --force: a bare machine may not be able to look up its own name.
+	mariadb-install-db --no-defaults --force --user="$(id -un)" \
+	    --datadir="$1" \
 	    --auth-root-authentication-method=normal --skip-test-db \
 	    --innodb-log-file-size=32M \
 	    --extra-file="$1/engine.sql" >"$1/install.log" 2>&1 || {
