@@ -160,11 +160,12 @@ fauxqs_node() {
 }
 
 # sqs_call ACTION JSON: neither server checks a signature.
+# sqs_call ACTION BODY [QUERY]: one call, or as many as curl's QUERY says.
 sqs_call() {
-	clean_env curl --silent --fail --max-time 5 \
+	clean_env curl --silent --fail --max-time 30 \
 	    --header 'Content-Type: application/x-amz-json-1.0' \
 	    --header "X-Amz-Target: AmazonSQS.$1" \
-	    --data "$2" "http://127.0.0.1:$sqs_port/"
+	    --data "$2" "http://127.0.0.1:$sqs_port/${3-}"
 }
 
 sqs_queue_url() {
@@ -175,6 +176,19 @@ sqs_queue_url() {
 sqs_answers() {
 	[ -n "$(sqs_queue_url flashsale-orders-dlq)" ] &&
 		[ -n "$(sqs_queue_url flashsale-orders)" ]
+}
+
+# A Java server that has just started takes seconds for its first calls,
+# longer than a responder waits.  So it gets some practice, in a queue of its
+# own.
+warm_sqs() {
+	[ "$SQS_SERVER" = elasticmq ] || return 0
+	warm=$(sqs_call CreateQueue '{"QueueName":"warm-up"}' |
+		sed -n 's/.*"QueueUrl" *: *"\([^"]*\)".*/\1/p')
+	sqs_call SendMessageBatch "{\"QueueUrl\":\"$warm\",\"Entries\":[
+	    {\"Id\":\"0\",\"MessageBody\":\"0\"},
+	    {\"Id\":\"1\",\"MessageBody\":\"1\"}]}" '?[1-200]' >/dev/null
+	sqs_call DeleteQueue "{\"QueueUrl\":\"$warm\"}" >/dev/null
 }
 
 # --- The programs ----------------------------------------------------------
