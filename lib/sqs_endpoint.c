@@ -111,10 +111,20 @@ sqs_endpoint_choose(struct sqs_endpoint *endpoint, const struct config *config,
 {
 	char of_url[SQS_REGION_SIZE], standard[128];
 	const char *region, *url;
+	bool https;
+	size_t len;
 
 	if (strlen(queue_url) > SQS_QUEUE_URL_MAX) {
 		snprintf(why, size, "the queue URL is longer than %d bytes",
 		    SQS_QUEUE_URL_MAX);
+		return ERR_BAD_INPUT;
+	}
+	if (queue_url[0] != '\0' &&
+	    url_authority(queue_url, &https, &len) == NULL) {
+		snprintf(why, size,
+		    "\"%.200s\" is no queue URL "
+		    "(https://sqs.REGION.amazonaws.com/ACCOUNT/NAME)",
+		    queue_url);
 		return ERR_BAD_INPUT;
 	}
 	sqs_region_of_url(queue_url, of_url);
