@@ -45,11 +45,10 @@ static const struct {
     [PROBLEM_UNAUTHORIZED] = {401, "unauthorized", "Unauthorized",
 	"This needs the admin token."},
     [PROBLEM_UNAVAILABLE] = {503, "unavailable", "Unavailable",
-	"The answer is not known just now. Try again with the same "
-	"Idempotency-Key."},
+	"Not answered just now: try again. A purchase that is repeated with "
+	"the same Idempotency-Key is made only once."},
     [PROBLEM_RECOVERING] = {503, "recovering", "Recovering",
-	"The sale is being restored. Try again with the same "
-	"Idempotency-Key."},
+	"The sale is being restored: try again in a few seconds."},
     [PROBLEM_INTERNAL] = {500, "internal", "Internal error",
 	"Something went wrong here."},
 };
