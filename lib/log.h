@@ -14,8 +14,12 @@
 #include "err.h"
 #include "exit_codes.h"
 
-enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO,
-	LOG_LEVEL_DEBUG };
+enum log_level {
+	LOG_LEVEL_ERROR,
+	LOG_LEVEL_WARN,
+	LOG_LEVEL_INFO,
+	LOG_LEVEL_DEBUG
+};
 
 /* Call once in main(). name must live as long as the program. */
 void log_init(const char *name, enum log_level level, bool to_syslog);

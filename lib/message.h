@@ -15,10 +15,10 @@
 #include "uuid.h"
 
 /* Limits in bytes, without the final NUL. */
-#define SKU_MAX 64	   /* [A-Za-z0-9._-] */
-#define USER_MAX 128	   /* printable ASCII, no space */
+#define SKU_MAX 64	    /* [A-Za-z0-9._-] */
+#define USER_MAX 128	    /* printable ASCII, no space */
 #define REQUEST_KEY_MAX 128 /* printable ASCII, no space */
-#define NAME_MAX_BYTES 200 /* UTF-8, no control characters */
+#define NAME_MAX_BYTES 200  /* UTF-8, no control characters */
 #define QUANTITY_MAX 1000
 #define UNITS_MAX 1000000000
 #define MESSAGE_MAX 4096 /* encoded JSON; larger ones are parked unread */
@@ -27,11 +27,11 @@ struct sale {
 	char id[UUID_TEXT_SIZE]; /* made anew when a SKU is opened or reset */
 	char sku[SKU_MAX + 1];
 	char name[NAME_MAX_BYTES + 1];
-	int64_t revision; /* grows with every change of the definition */
-	int64_t total;	  /* units */
-	int64_t limit;	  /* units a buyer may hold; 0 = no limit */
-	int64_t opens_at;  /* ms since 1970, 0 = at once */
-	int64_t closes_at; /* ms since 1970, 0 = never */
+	int64_t revision;    /* grows with every change of the definition */
+	int64_t total;	     /* units */
+	int64_t limit;	     /* units a buyer may hold; 0 = no limit */
+	int64_t opens_at;    /* ms since 1970, 0 = at once */
+	int64_t closes_at;   /* ms since 1970, 0 = never */
 	int64_t price_minor; /* in the currency's smallest unit */
 	char currency[4];    /* ISO 4217 */
 	int64_t created_at;  /* ms since 1970 */
@@ -65,8 +65,8 @@ struct message {
  * Encode into buf (at least MESSAGE_MAX + 1 bytes), NUL-terminated; *len is
  * the length without it.  ERR_NOMEM when it would not fit.
  */
-enum err message_encode(const struct message *, char *buf, size_t size,
-    size_t *len) MUST_CHECK;
+enum err message_encode(
+    const struct message *, char *buf, size_t size, size_t *len) MUST_CHECK;
 
 /*
  * Decode and validate every field.  On ERR_BAD_INPUT why says what is wrong

@@ -56,8 +56,8 @@ typedef void sale_reserve_fn(const struct reservation *, void *arg);
  * Take wanted->quantity units of wanted->sku for wanted->user_id under
  * wanted->id and, unless "", wanted->request_key.  One round trip.
  */
-void sale_reserve(struct redis *, const struct order *wanted,
-    sale_reserve_fn *, void *arg);
+void sale_reserve(
+    struct redis *, const struct order *wanted, sale_reserve_fn *, void *arg);
 
 /* --- The outbox --- */
 
@@ -78,8 +78,8 @@ void sale_mark_queued(struct redis *, const char *sku,
 
 /* Oldest entries first, not younger than min_age_ms, at most max (<= 100).
  * A damaged entry is logged and left out. */
-typedef void sale_outbox_fn(enum err, const struct outbox_entry *, size_t n,
-    void *arg);
+typedef void sale_outbox_fn(
+    enum err, const struct outbox_entry *, size_t n, void *arg);
 void sale_read_outbox(struct redis *, const char *sku, unsigned min_age_ms,
     unsigned max, sale_outbox_fn *, void *arg);
 
@@ -115,8 +115,8 @@ typedef void sale_view_fn(enum err, const struct sale_view *, void *arg);
 void sale_look(struct redis *, const char *sku, sale_view_fn *, void *arg);
 
 /* The SKUs that have a sale, sorted. */
-typedef void sale_list_fn(enum err, const char *const *skus, size_t n,
-    void *arg);
+typedef void sale_list_fn(
+    enum err, const char *const *skus, size_t n, void *arg);
 void sale_list(struct redis *, sale_list_fn *, void *arg);
 
 struct order_view {
@@ -134,7 +134,7 @@ void sale_find_order(struct redis *, const char *sku, const char *order_id,
  * its default (name = SKU, limit 1, opens now, never closes, price 0 USD). */
 struct sale_change {
 	const char *sku;
-	int64_t stock; /* 0..UNITS_MAX */
+	int64_t stock;	      /* 0..UNITS_MAX */
 	const char *name;     /* NULL = not given, and so on */
 	const char *currency; /* NULL = not given */
 	int64_t limit, opens_at, closes_at, price_minor; /* -1 = not given */
@@ -146,8 +146,8 @@ struct sale_change {
  * all the same.  only_if_new: ERR_REFUSED when the SKU has a sale already.
  * entry is the outbox entry, for who wants to send it at once.
  */
-typedef void sale_opened_fn(enum err, const struct sale_view *,
-    const struct outbox_entry *, void *arg);
+typedef void sale_opened_fn(
+    enum err, const struct sale_view *, const struct outbox_entry *, void *arg);
 void sale_open(struct redis *, const struct sale_change *, bool only_if_new,
     sale_opened_fn *, void *arg);
 

@@ -77,7 +77,7 @@ uuid_to_bytes(const char *text, uint8_t bytes[16])
 	for (size_t i = 0; i < 16; i++) {
 		if (is_dash_place(at))
 			at++;
-		bytes[i] = (uint8_t)(hex_value(text[at]) << 4 |
+		bytes[i] = (uint8_t)(hex_value(text[at]) * 16 +
 				     hex_value(text[at + 1]));
 		at += 2;
 	}

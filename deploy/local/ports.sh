@@ -17,6 +17,7 @@ port_is_taken() {
 
 # lock_port DESCRIPTOR PORT
 lock_port() {
+	# shellcheck disable=SC2174  # its parent is there
 	mkdir -p -m 700 "$port_locks"
 	eval "exec $1>\"\$port_locks/$2\""
 	flock -n "$1"
