@@ -55,6 +55,7 @@ struct fastcgi {
 	ev_timer drain_tick;
 	double drain_until;
 	bool draining;
+	bool has_successor; /* while draining */
 };
 
 static void
@@ -260,10 +261,26 @@ on_handed(struct ev_loop *loop, ev_io *watcher, int events)
 
 /* --- Leaving --- */
 
-/* False when there is no room in the channel just now. */
+/* A request that has come already: it would be lost with the connection. */
+static bool
+has_input(const struct connection *c)
+{
+	char byte;
+
+	return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+/* Let go of an idle connection.  False when that cannot be just now: there is
+ * no room in the channel, or a last request to be answered. */
 static bool
 hand_over(struct connection *c)
 {
+	if (!c->edge->has_successor) {
+		if (has_input(c))
+			return false;
+		connection_close(c);
+		return true;
+	}
 	if (!handover_send(c->edge->options.handover[0], c->fd))
 		return false;
 	connection_close(c);
@@ -284,7 +301,7 @@ on_drain_tick(struct ev_loop *loop, ev_timer *timer, int events)
 		    (!too_late && hand_over(c)))
 			continue;
 		if (!too_late)
-			break; /* no room: at the next tick */
+			continue; /* at the next tick */
 		connection_close(c);
 	}
 	if (edge->count == 0 && ev_is_active(timer)) {
@@ -294,9 +311,10 @@ on_drain_tick(struct ev_loop *loop, ev_timer *timer, int events)
 }
 
 void
-fastcgi_drain(struct fastcgi *edge)
+fastcgi_drain(struct fastcgi *edge, bool has_successor)
 {
 	edge->draining = true;
+	edge->has_successor = has_successor;
 	edge->drain_until = clock_seconds() + HANDOVER_SECONDS;
 	ev_io_stop(edge->loop, &edge->acceptable);
 	ev_io_stop(edge->loop, &edge->handed);

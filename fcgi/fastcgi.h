@@ -59,11 +59,12 @@ void fastcgi_reply(struct exchange *, int status, const char *content_type,
     const char *headers, const char *body, size_t body_len);
 
 /*
- * Take no new connections; pass those that are kept open on to the process
- * that takes over, each as soon as its request is answered, so that the web
- * server notices nothing.  Then drained() is called.
+ * Take no new connections.  With a successor, pass those that are kept open
+ * on to the process that takes over, each as soon as its request is answered,
+ * so that the web server notices nothing; without one, close them, so that it
+ * opens new ones.  Then drained() is called.
  */
-void fastcgi_drain(struct fastcgi *);
+void fastcgi_drain(struct fastcgi *, bool has_successor);
 
 /* After drained(). */
 void fastcgi_free(struct fastcgi *);

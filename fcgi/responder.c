@@ -105,7 +105,7 @@ on_asked_to_leave(void *arg)
 {
 	struct responder *r = arg;
 
-	fastcgi_drain(r->edge);
+	fastcgi_drain(r->edge, pool_goes_on());
 }
 
 /* --- Starting --- */

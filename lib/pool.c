@@ -6,8 +6,10 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -44,6 +46,7 @@ static struct {
 	double stopping_since; /* clock_seconds() */
 	int exit_code;
 	int life[2]; /* a pipe: its write end closes when the master dies */
+	_Atomic bool *ends; /* shared with the children: no successors */
 } pool;
 
 static void reload(void);
@@ -270,6 +273,7 @@ stop(int signal_number)
 		return;
 	}
 	pool.stopping = true;
+	*pool.ends = true;
 	pool.stopping_since = clock_seconds();
 	log_info("stopping: finishing what is under way");
 	for (unsigned i = 0; i < pool.options->children; i++)
@@ -325,7 +329,10 @@ prepare(const struct pool_options *options)
 {
 	pool.options = options;
 	pool.loop = ev_default_loop(EVFLAG_AUTO);
-	if (pool.loop == NULL || pipe(pool.life) != 0)
+	pool.ends = mmap(NULL, sizeof(*pool.ends), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (pool.loop == NULL || pool.ends == MAP_FAILED ||
+	    pipe(pool.life) != 0)
 		fatal(EXIT_OSERR, "cannot start: %s", strerror(errno));
 	set_disposition(SIGPIPE, SIG_IGN); /* writes tell it better */
 	for (size_t i = 0; i < 4; i++) {
@@ -397,6 +404,7 @@ on_orphaned(struct ev_loop *loop, ev_io *watcher, int events)
 	(void)watcher;
 	(void)events;
 	log_warn("the master is gone: finishing");
+	*pool.ends = true;
 	ask_once(loop);
 }
 
@@ -415,4 +423,10 @@ pool_watch_parent(struct ev_loop *loop, void (*asks)(void *), void *arg)
 	sigprocmask(SIG_UNBLOCK, &term, NULL);
 	ev_io_init(&parent.life, on_orphaned, pool.life[0], EV_READ);
 	ev_io_start(loop, &parent.life);
+}
+
+bool
+pool_goes_on(void)
+{
+	return !*pool.ends;
 }

@@ -43,4 +43,8 @@ int pool_run(const struct pool_options *);
  */
 void pool_watch_parent(struct ev_loop *, void (*asks)(void *arg), void *arg);
 
+/* In a child that is to finish: will others go on with its work?  Not when
+ * the whole pool stops. */
+bool pool_goes_on(void);
+
 #endif

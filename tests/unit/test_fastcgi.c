@@ -153,7 +153,7 @@ static int
 tear_down(void **state)
 {
 	(void)state;
-	fastcgi_drain(t.edge);
+	fastcgi_drain(t.edge, true);
 	for (int i = 0; i < 1000 && !t.drained; i++)
 		ev_run(t.loop, EVRUN_ONCE);
 	assert_true(t.drained);
@@ -384,7 +384,7 @@ test_connections_survive_a_handover(void **state)
 	t.hold = true;
 	send_request(busy, true, "/2", "{}");
 	turn();
-	fastcgi_drain(old);
+	fastcgi_drain(old, true);
 	turn();
 	t.hold = false;
 	t.edge = start_edge();
