@@ -53,6 +53,9 @@ $(OBJ)/%.o: %.c | build/.packages-build
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
+# References from assembler text are invisible to a link-time optimizer.
+$(OBJ)/lib/scripts.o $(OBJ)/lib/migrations.o: ALL_CFLAGS += -fno-lto
+
 # The scripts are assembled into the programs (.incbin).
 $(OBJ)/lib/scripts.o: $(wildcard lua/*.lua)
 # The migrations too.
@@ -111,6 +114,8 @@ jmeter: all ## the race as a JMeter plan, against the running stack or its own
 # --- Proof ---------------------------------------------------------------
 
 # Plain for valgrind, and under ASan+UBSan.
+JOBS ?= $(shell nproc)
+
 test: ## everything that proves the engine
 	deploy/local/packages build stack test
 	$(MAKE) -j$(JOBS) all unit-tests

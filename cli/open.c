@@ -135,10 +135,11 @@ read_price(struct session *s, struct opening *o)
 			return err;
 		currency = err == ERR_OK ? before.sale.currency : "USD";
 	}
-	if (money_parse(o->price, currency, &o->change.price_minor) != ERR_OK)
+	if (money_parse(o->price, currency, &o->change.price_minor) != ERR_OK ||
+	    o->change.price_minor > PRICE_MAX)
 		command_misused(o->command,
-		    "--price must be an amount in %s with at most %d "
-		    "decimals, not \"%s\"",
+		    "--price must be an amount in %s of at most 10^12 of its "
+		    "smallest units, with at most %d decimals, not \"%s\"",
 		    currency, money_digits(currency), o->price);
 	return ERR_OK;
 }

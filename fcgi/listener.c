@@ -37,12 +37,16 @@ static int
 open_unix(const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct stat there;
 	int fd;
 
 	if (strlen(path) >= sizeof(address.sun_path))
 		fatal(EXIT_CONFIG, "LISTEN=%s: longer than %zu bytes", path,
 		    sizeof(address.sun_path) - 1);
 	memcpy(address.sun_path, path, strlen(path) + 1);
+	if (lstat(path, &there) == 0 && !S_ISSOCK(there.st_mode))
+		fatal(EXIT_CONFIG, "LISTEN=%s: there is a file, not a socket",
+		    path);
 	if (is_served(&address))
 		fatal(
 		    EXIT_UNAVAIL, "LISTEN=%s: another process serves it", path);

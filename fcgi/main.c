@@ -97,12 +97,14 @@ main(int argc, char **argv)
 	    .child = serve,
 	    .reload = reload_settings,
 	    .arg = &options};
+	char where[256]; /* as it was at the start, whatever is reloaded */
 	int code;
 
 	if (config_load(&config, &about, argc, argv) < argc)
 		config_usage("unexpected argument");
 	start_log();
-	options.listen_fd = listener_open(config.listen);
+	snprintf(where, sizeof(where), "%s", config.listen);
+	options.listen_fd = listener_open(where);
 	if (!handover_open(options.handover))
 		fatal(EXIT_OSERR, "socketpair: %s", strerror(errno));
 	pool.children = count_responders();
@@ -110,6 +112,6 @@ main(int argc, char **argv)
 	stats_init(2 * pool.children);
 	config_log(&config, &about);
 	code = pool_run(&pool);
-	listener_remove(config.listen);
+	listener_remove(where);
 	return code;
 }

@@ -14,9 +14,6 @@
 #include "responder.h"
 #include "sale.h"
 
-#define TIME_MAX INT64_C(253402300799999) /* the end of year 9999 in ms */
-#define PRICE_MAX INT64_C(1000000000000)
-
 struct reset {
 	char sku[SKU_MAX + 1];
 	char name[NAME_MAX_BYTES + 1];

@@ -603,14 +603,14 @@ ledger_probe(struct db *db)
 	static const char *const statements[] = {
 	    "START TRANSACTION",
 	    "SELECT sold FROM sales WHERE sale_id = '' FOR UPDATE",
-	    "INSERT IGNORE INTO sales (sale_id, sku, name, total, revision, "
-	    "defined, price_minor, currency) "
-	    "VALUES (CONNECTION_ID(), '', '', 0, 0, 0, 0, '')",
-	    "INSERT IGNORE INTO orders (id, sale_id, sku, user_id, quantity, "
-	    "status, price_minor, currency) "
-	    "VALUES (CONNECTION_ID(), '', '', '', 0, 'rejected', 0, '')",
-	    "INSERT IGNORE INTO parked (message_id, reason, body, body_bytes) "
-	    "VALUES (CONNECTION_ID(), '', '', 0)",
+	    ("INSERT IGNORE INTO sales (sale_id, sku, name, total, revision, "
+	     "defined, price_minor, currency) "
+	     "VALUES (CONNECTION_ID(), '', '', 0, 0, 0, 0, '')"),
+	    ("INSERT IGNORE INTO orders (id, sale_id, sku, user_id, quantity, "
+	     "status, price_minor, currency) "
+	     "VALUES (CONNECTION_ID(), '', '', '', 0, 'rejected', 0, '')"),
+	    ("INSERT IGNORE INTO parked (message_id, reason, body, body_bytes) "
+	     "VALUES (CONNECTION_ID(), '', '', 0)"),
 	    "UPDATE sales SET sold = 0 WHERE sale_id = ''",
 	};
 	enum err err = db_connect(db);

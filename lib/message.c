@@ -11,8 +11,6 @@
 #include <jansson.h>
 
 #define VERSION 1
-#define TIME_MAX INT64_C(253402300799999) /* the end of year 9999 in ms */
-#define PRICE_MAX INT64_C(1000000000000)
 
 /* --- Field rules --- */
 

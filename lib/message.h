@@ -21,6 +21,8 @@
 #define NAME_MAX_BYTES 200  /* UTF-8, no control characters */
 #define QUANTITY_MAX 1000
 #define UNITS_MAX 1000000000
+#define PRICE_MAX INT64_C(1000000000000)  /* of a unit, in minor units */
+#define TIME_MAX INT64_C(253402300799999) /* the end of year 9999 in ms */
 #define MESSAGE_MAX 4096 /* encoded JSON; larger ones are parked unread */
 
 struct sale {

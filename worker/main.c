@@ -10,7 +10,7 @@
 #include "log.h"
 #include "metrics.h"
 #include "pool.h"
-#include "redis.h"
+#include "redis_url.h"
 #include "sqs.h"
 
 #include "consumer.h"
@@ -60,17 +60,11 @@ check_store(const struct config *config, char *why, size_t size)
 }
 
 static enum err
-check_redis(
-    struct ev_loop *loop, const struct config *config, char *why, size_t size)
+check_redis(const struct config *config, char *why, size_t size)
 {
-	struct redis *redis;
-	enum err err;
+	struct redis_address address;
 
-	err = redis_new(&redis, loop, config->redis_url,
-	    config->redis_timeout_ms, why, size);
-	if (err == ERR_OK)
-		redis_free(redis);
-	return err;
+	return redis_url_parse(config->redis_url, &address, why, size);
 }
 
 /* Could the children work with these settings?  Contacts nobody. */
@@ -86,7 +80,7 @@ check_settings(const struct config *config, char *why, size_t size)
 	}
 	err = check_store(config, why, size);
 	if (err == ERR_OK)
-		err = check_redis(loop, config, why, size);
+		err = check_redis(config, why, size);
 	if (err == ERR_OK)
 		err = check_queue(loop, config, why, size);
 	ev_loop_destroy(loop);

@@ -119,8 +119,7 @@ test_cut(void **state)
 {
 	static const char *const texts[] = {"", "HTTP/1.1 2",
 	    "HTTP/1.1 200 OK\r\n",
-	    "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n"
-	    "\r\nab"};
+	    "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab"};
 	struct answer a;
 
 	(void)state;

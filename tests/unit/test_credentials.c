@@ -267,8 +267,8 @@ test_read_json(void **state)
 	static const char *const bad[] = {"", "[]", "{}",
 	    "{\"Code\":\"AssumeRoleUnauthorizedAccess\"}",
 	    "{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"S\",\"Token\":\"T\"}",
-	    "{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"S\",\"Token\":\"T\","
-	    "\"Expiration\":\"soon\"}"};
+	    ("{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"S\",\"Token\":\"T\","
+	     "\"Expiration\":\"soon\"}")};
 	struct fetched fetched;
 	char why[128];
 
