@@ -37,18 +37,20 @@ static void
 reply_accepted(struct exchange *x, const struct order *order,
     const char *status, int64_t remaining, enum stat_id stat)
 {
-	char headers[256];
+	char headers[256], body[512];
+	int n;
 
 	snprintf(headers, sizeof(headers),
 	    "Location: /orders/%s/%s\r\nCache-Control: no-store\r\n%s",
 	    order->sku, order->id,
 	    stat == STAT_REPLAYED ? "Idempotency-Replayed: true\r\n" : "");
-	reply_json(x, 202, headers,
-	    json_pack("{s:s, s:s, s:s, s:I, s:I}", "status", status, "orderId",
-		order->id, "sku", order->sku, "quantity",
-		(json_int_t)order->quantity, "remaining",
-		(json_int_t)remaining),
-	    stat);
+	n = snprintf(body, sizeof(body),
+	    "{\"status\":\"%s\",\"orderId\":\"%s\",\"sku\":\"%s\","
+	    "\"quantity\":%" PRId64 ",\"remaining\":%" PRId64 "}\n",
+	    status, order->id, order->sku, order->quantity, remaining);
+	metrics_add(stat, 1);
+	metrics_observe(STAT_REQUEST_SECONDS, clock_seconds() - x->started);
+	fastcgi_reply(x, 202, "application/json", headers, body, (size_t)n);
 }
 
 static void

@@ -138,9 +138,6 @@ take_bytes(struct connection *c, const uint8_t *data, size_t len)
 
 	switch (record_read_request(data, len, &request)) {
 	case RECORD_WHOLE:
-		/* Until the reply nothing more is read: what comes now is the
-		 * web server closing because its client left. */
-		ev_io_stop(c->edge->loop, &c->readable);
 		drop_partial(c);
 		begin_exchange(c, &request);
 		c->edge->options.handler(&c->exchange);
@@ -162,8 +159,14 @@ on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 	uint8_t *buffer = c->partial != NULL ? c->partial : shared;
 	ssize_t n;
 
-	(void)loop;
 	(void)events;
+	/* Until the reply nothing more is read: what comes now is the web
+	 * server closing because its client left.  That is rare; to stop
+	 * watching only then spares each request two system calls. */
+	if (c->busy) {
+		ev_io_stop(loop, watcher);
+		return;
+	}
 	n = recv(c->fd, buffer + c->partial_len, REQUEST_MAX - c->partial_len,
 	    MSG_DONTWAIT);
 	if (n > 0)

@@ -105,19 +105,6 @@ request_key_or_none(const char *s, size_t len)
 /* --- Encoding --- */
 
 static json_t *
-order_to_json(const struct order *o)
-{
-	return json_pack("{s:i, s:s, s:s, s:s, s:I, s:s, s:I, s:s, s:I, s:I, "
-			 "s:s, s:s, s:I}",
-	    "v", VERSION, "type", "order", "orderId", o->id, "saleId",
-	    o->sale_id, "revision", (json_int_t)o->revision, "sku", o->sku,
-	    "total", (json_int_t)o->total, "userId", o->user_id, "quantity",
-	    (json_int_t)o->quantity, "priceMinor", (json_int_t)o->price_minor,
-	    "currency", o->currency, "requestKey", o->request_key, "reservedAt",
-	    (json_int_t)o->reserved_at);
-}
-
-static json_t *
 sale_to_json(const struct sale *s)
 {
 	return json_pack("{s:i, s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I, "
@@ -130,13 +117,75 @@ sale_to_json(const struct sale *s)
 	    "createdAt", (json_int_t)s->created_at);
 }
 
+/*
+ * An order is written by hand: it happens for every order that is sold.  All
+ * its texts are printable ASCII, so only quotes and backslashes are special.
+ */
+static char *
+put_text(char *out, const char *name, const char *text)
+{
+	out = stpcpy(stpcpy(stpcpy(out, ",\""), name), "\":\"");
+	for (; *text != '\0'; text++) {
+		if (*text == '"' || *text == '\\')
+			*out++ = '\\';
+		*out++ = *text;
+	}
+	return stpcpy(out, "\"");
+}
+
+static char *
+put_number(char *out, const char *name, int64_t number)
+{
+	uint64_t rest = number < 0 ? -(uint64_t)number : (uint64_t)number;
+	char digits[20];
+	size_t n = 0;
+
+	out = stpcpy(stpcpy(stpcpy(out, ",\""), name), "\":");
+	if (number < 0)
+		*out++ = '-';
+	do
+		digits[n++] = (char)('0' + rest % 10);
+	while ((rest /= 10) > 0);
+	while (n > 0)
+		*out++ = digits[--n];
+	return out;
+}
+
+/* Each text escaped, names and numbers included. */
+#define ORDER_MAX 1024
+
+static size_t
+encode_order(const struct order *o, char *buf)
+{
+	char *out = stpcpy(buf, "{\"v\":1,\"type\":\"order\"");
+
+	out = put_text(out, "orderId", o->id);
+	out = put_text(out, "saleId", o->sale_id);
+	out = put_number(out, "revision", o->revision);
+	out = put_text(out, "sku", o->sku);
+	out = put_number(out, "total", o->total);
+	out = put_text(out, "userId", o->user_id);
+	out = put_number(out, "quantity", o->quantity);
+	out = put_number(out, "priceMinor", o->price_minor);
+	out = put_text(out, "currency", o->currency);
+	out = put_text(out, "requestKey", o->request_key);
+	out = put_number(out, "reservedAt", o->reserved_at);
+	return (size_t)(stpcpy(out, "}") - buf);
+}
+
 enum err
 message_encode(const struct message *m, char *buf, size_t size, size_t *len)
 {
-	json_t *json = m->type == MESSAGE_ORDER ? order_to_json(&m->order)
-						: sale_to_json(&m->sale);
+	json_t *json;
 	size_t n;
 
+	if (m->type == MESSAGE_ORDER) {
+		if (size <= ORDER_MAX)
+			return ERR_NOMEM;
+		*len = encode_order(&m->order, buf);
+		return ERR_OK;
+	}
+	json = sale_to_json(&m->sale);
 	if (json == NULL)
 		return ERR_NOMEM;
 	n = json_dumpb(json, buf, size, JSON_COMPACT);

@@ -31,10 +31,12 @@ struct question {
 	} fn;
 	void *arg;
 	char sku[SKU_MAX + 1];
-	struct order order; /* of a reservation */
-	struct sale_view seen;
 	enum err err; /* of the first of two commands */
-	struct order_view found;
+	union {
+		struct order order; /* of a reservation */
+		struct sale_view seen;
+		struct order_view found;
+	};
 };
 
 /* --- Arguments of a script --- */
@@ -62,10 +64,13 @@ add_text(struct arguments *a, const char *text)
 static void
 add_key(struct arguments *a, const char *sku, const char *what)
 {
-	char *key = a->keys[a->n_keys++];
+	char *key = a->keys[a->n_keys++], *end = key;
 
-	snprintf(key, KEY_SIZE, "fs:{%s}:%s", sku, what);
-	add_text(a, key);
+	end = stpcpy(end, "fs:{");
+	end = stpcpy(end, sku);
+	end = stpcpy(end, "}:");
+	end = stpcpy(end, what);
+	a->list[a->n++] = (struct redis_argument){key, (size_t)(end - key)};
 }
 
 /* A negative number stands for "not given" and becomes "". */
@@ -90,10 +95,10 @@ add_optional(struct arguments *a, const char *text)
 static struct question *
 question_new(const char *sku, void *arg)
 {
-	struct question *q = calloc(1, sizeof(*q));
+	struct question *q = malloc(sizeof(*q));
 
 	if (q == NULL)
-		abort(); /* a kilobyte: nothing can be answered any more */
+		abort(); /* half a kilobyte: nothing can be answered any more */
 	q->arg = arg;
 	snprintf(q->sku, sizeof(q->sku), "%s", sku);
 	return q;

@@ -1,25 +1,38 @@
 /* UUIDs version 7: 48 bits of milliseconds, 74 bits of the kernel's noise. */
 #include "uuid.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
-#include <unistd.h>
 
-/* Random bytes come in bulk: one system call for 16 ids. */
+/* getrandom(2) gives up to 256 bytes whole, signals or not. */
+static uint8_t pool[256];
+static size_t left; /* bytes of it */
+
+/* A forked child must not repeat its parent's. */
+static void
+forget_pool(void)
+{
+	left = 0;
+}
+
+/* Random bytes come in bulk: one system call for 25 ids. */
 static void
 random_bytes(uint8_t *out, size_t len)
 {
-	static uint8_t pool[160];
-	static size_t left;
-	static pid_t owner; /* a forked child must not repeat its parent's */
+	static bool forks_are_seen;
 
-	if (left < len || owner != getpid()) {
+	if (!forks_are_seen) {
+		if (pthread_atfork(NULL, NULL, forget_pool) != 0)
+			abort();
+		forks_are_seen = true;
+	}
+	if (left < len) {
 		if (getrandom(pool, sizeof(pool), 0) != sizeof(pool))
 			abort();
 		left = sizeof(pool);
-		owner = getpid();
 	}
 	left -= len;
 	memcpy(out, pool + left, len);
