@@ -93,14 +93,14 @@ session_open(struct session *s, const struct config *config)
 }
 
 static struct sqs *
-new_queue(struct session *s, const char *setting, const char *url)
+new_queue(struct session *s, const char *url)
 {
 	struct sqs *queue = NULL;
 	char why[WHY_SIZE];
 
 	if (url[0] != '\0' && sqs_new(&queue, s->loop, s->config, url, 1, why,
 				  sizeof(why)) != ERR_OK)
-		fatal(EXIT_CONFIG, "%s: %s", setting, why);
+		fatal(EXIT_CONFIG, "%s", why);
 	return queue;
 }
 
@@ -110,8 +110,8 @@ session_open_all(struct session *s, const struct config *config)
 	char why[WHY_SIZE];
 
 	session_open(s, config);
-	s->queue = new_queue(s, "SQS_QUEUE_URL", config->sqs_queue_url);
-	s->dead_letters = new_queue(s, "SQS_DLQ_URL", config->sqs_dlq_url);
+	s->queue = new_queue(s, config->sqs_queue_url);
+	s->dead_letters = new_queue(s, config->sqs_dlq_url);
 	if (config->mysql_url[0] != '\0' &&
 	    db_new(&s->db, config->mysql_url, config->mysql_timeout_ms, why,
 		sizeof(why)) != ERR_OK)

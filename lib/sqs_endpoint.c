@@ -105,6 +105,14 @@ first_set(const char *a, const char *b, const char *c, const char *d)
 	return c[0] != '\0' ? c : d;
 }
 
+/* Which setting is the one to blame? */
+static const char *
+queue_setting(const struct config *config, const char *queue_url)
+{
+	return queue_url == config->sqs_dlq_url ? "SQS_DLQ_URL"
+						: "SQS_QUEUE_URL";
+}
+
 enum err
 sqs_endpoint_choose(struct sqs_endpoint *endpoint, const struct config *config,
     const char *profile_region, const char *queue_url, char *why, size_t size)
@@ -115,16 +123,16 @@ sqs_endpoint_choose(struct sqs_endpoint *endpoint, const struct config *config,
 	size_t len;
 
 	if (strlen(queue_url) > SQS_QUEUE_URL_MAX) {
-		snprintf(why, size, "the queue URL is longer than %d bytes",
-		    SQS_QUEUE_URL_MAX);
+		snprintf(why, size, "%s: longer than %d bytes",
+		    queue_setting(config, queue_url), SQS_QUEUE_URL_MAX);
 		return ERR_BAD_INPUT;
 	}
 	if (queue_url[0] != '\0' &&
 	    url_authority(queue_url, &https, &len) == NULL) {
 		snprintf(why, size,
-		    "\"%.200s\" is no queue URL "
-		    "(https://sqs.REGION.amazonaws.com/ACCOUNT/NAME)",
-		    queue_url);
+		    "%s=%.200s: must be a queue URL, "
+		    "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME",
+		    queue_setting(config, queue_url), queue_url);
 		return ERR_BAD_INPUT;
 	}
 	sqs_region_of_url(queue_url, of_url);
@@ -145,7 +153,10 @@ sqs_endpoint_choose(struct sqs_endpoint *endpoint, const struct config *config,
 	    queue_url, standard);
 	if (endpoint_set(endpoint, url) != ERR_OK) {
 		snprintf(why, size,
-		    "\"%.200s\" is no URL of the form http(s)://host[:port]/",
+		    "%s=%.200s: must be a URL, http(s)://host[:port]/",
+		    config->aws_endpoint_url_sqs[0] != '\0'
+			? "AWS_ENDPOINT_URL_SQS"
+			: "AWS_ENDPOINT_URL",
 		    url);
 		return ERR_BAD_INPUT;
 	}
