@@ -229,7 +229,8 @@ def run(*arguments, **env):
     ("REDIS_URL", "http://localhost"), ("LOG_LEVEL", "loud"),
     ("ADMIN_TOKEN", "short"), ("SEND_DEADLINE_MS", "99"),
     ("MAX_CONNECTIONS", "65537"), ("DRAIN_SECONDS", "0"),
-    ("SQS_QUEUE_URL", "not a url"), ("DEFAULT_SKU", "a b")])
+    ("SQS_QUEUE_URL", "not a url"), ("AWS_ENDPOINT_URL_SQS", "localhost"),
+    ("DEFAULT_SKU", "a b")])
 def test_a_bad_setting_is_named(stack, name, value, tmp_path):
     env = stack.program_env(**{name: value})
     for more in ([], ["--check"]):
