@@ -123,7 +123,7 @@ POISON = {
     "bad currency": json.dumps(order_message(currency="EURO")),
     "too large": json.dumps(order_message()).ljust(4097),
     "very large": json.dumps(order_message()).ljust(200_000),
-    "U+FFFD and more": "\ufffd\U0001f600 \u20ac",
+    "beyond ASCII": "\ufffd \u20ac \u00e9",
 }
 
 
