@@ -62,8 +62,10 @@ static void
 resume_accepting(struct fastcgi *edge)
 {
 	if (!edge->draining && edge->count < edge->options.max_connections &&
-	    !ev_is_active(&edge->pause))
+	    !ev_is_active(&edge->pause)) {
 		ev_io_start(edge->loop, &edge->acceptable);
+		ev_io_start(edge->loop, &edge->handed);
+	}
 }
 
 static void
@@ -256,10 +258,14 @@ on_handed(struct ev_loop *loop, ev_io *watcher, int events)
 	struct fastcgi *edge = watcher->data;
 	int fd;
 
-	(void)loop;
 	(void)events;
-	while ((fd = handover_receive(watcher->fd)) >= 0)
+	while (edge->count < edge->options.max_connections) {
+		fd = handover_receive(watcher->fd);
+		if (fd < 0)
+			return;
 		connection_new(edge, fd);
+	}
+	ev_io_stop(loop, watcher); /* another responder may have room */
 }
 
 /* --- Leaving --- */
