@@ -117,7 +117,7 @@ add_json(struct report *r, const struct survey *v)
 		      "s:o, s:o, s:I}",
 		"sku", sale->sku, "saleId", sale->id, "name", sale->name,
 		"state", sale_status(&v->view, clock_wall_ms()), "set",
-		set[v->view.state], "total", (json_int_t)sale->total,
+		set[v->view.sale.state], "total", (json_int_t)sale->total,
 		"remaining", (json_int_t)v->view.remaining, "reserved",
 		(json_int_t)v->reserved, "reservedIsEstimate",
 		(int)v->is_estimate, "queued",

@@ -1,6 +1,6 @@
 /*
  * GET /healthz: the process answers.  GET /readyz: Redis and SQS can be
- * reached.  GET /metrics: Prometheus text.
+ * reached, and nothing has to be rebuilt.  GET /metrics: Prometheus text.
  */
 #include "clock.h"
 #include "handlers.h"
@@ -8,8 +8,6 @@
 #include "problem.h"
 #include "reply.h"
 #include "responder.h"
-
-#define SQS_CHECK_SECONDS 2.0 /* balancers ask often, and SQS calls cost */
 
 void
 healthz_handle(struct exchange *x, const char *rest)
@@ -23,10 +21,15 @@ static void
 reply_readiness(struct exchange *x)
 {
 	const struct responder *r = x->responder;
+	static const struct problem_detail nothing;
 	bool redis_ok = redis_is_ready(r->redis);
 	struct problem_detail d = {
 	    .detail = "A part of the engine cannot be reached."};
 
+	if (redis_ok && !r->complete) {
+		problem_reply(x, PROBLEM_RECOVERING, &nothing);
+		return;
+	}
 	if (redis_ok && r->sqs_ok) {
 		reply_json(x, 200, "Cache-Control: no-store\r\n",
 		    json_pack("{s:s, s:s, s:s}", "status", "ready", "redis",
@@ -42,29 +45,28 @@ reply_readiness(struct exchange *x)
 }
 
 static void
-on_sqs_checked(const struct sqs_result *result,
-    const struct sqs_attributes *attributes, void *arg)
+on_sqs_checked(void *arg)
+{
+	reply_readiness(arg);
+}
+
+static void
+on_epoch(enum err err, bool complete, void *arg)
 {
 	struct exchange *x = arg;
 	struct responder *r = x->responder;
 
-	(void)attributes;
-	r->sqs_ok = result->err == ERR_OK;
-	r->sqs_seen = clock_seconds();
-	reply_readiness(x);
+	r->complete = err == ERR_OK && complete;
+	responder_check_sqs(r, on_sqs_checked, x);
 }
 
 void
 readyz_handle(struct exchange *x, const char *rest)
 {
-	struct responder *r = x->responder;
+	const struct responder *r = x->responder;
 
 	(void)rest;
-	if (r->sqs_ok && sender_is_well(r->sender) &&
-	    clock_seconds() - r->sqs_seen < SQS_CHECK_SECONDS)
-		reply_readiness(x);
-	else
-		sqs_get_queue_attributes(r->sqs, on_sqs_checked, x);
+	sale_check_epoch(r->redis, on_epoch, x);
 }
 
 void

@@ -5,6 +5,7 @@
 #include "responder.h"
 
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -31,6 +32,9 @@
 #define REDIS_PATIENCE 1.0
 #define SHORT_TICK 0.005
 
+/* Descriptors for Redis, logs, event loops, name look-ups... */
+#define OTHER_DESCRIPTORS 24
+
 /* --- Watching SQS --- */
 
 static void
@@ -51,17 +55,23 @@ on_sqs_checked(const struct sqs_result *result,
 	r->sqs_ok = ok;
 	r->sqs_seen = clock_seconds();
 	r->checking = false;
+	if (r->checked != NULL)
+		r->checked(r->checked_arg);
+	r->checked = NULL;
 }
 
-static void
-check_sqs(struct responder *r)
+void
+responder_check_sqs(struct responder *r, void (*fn)(void *), void *arg)
 {
-	bool well = r->sqs_ok && sender_is_well(r->sender);
-	double age = clock_seconds() - r->sqs_seen;
-
-	if (r->checking || age < (well ? CHECK_WELL : CHECK_UNWELL))
+	if (r->checking || (r->sqs_seen != 0 &&
+			       clock_seconds() - r->sqs_seen < CHECK_UNWELL)) {
+		if (fn != NULL)
+			fn(arg);
 		return;
+	}
 	r->checking = true;
+	r->checked = fn;
+	r->checked_arg = arg;
 	sqs_get_queue_attributes(r->sqs, on_sqs_checked, r);
 }
 
@@ -73,7 +83,9 @@ on_tick(struct ev_loop *loop, ev_timer *timer, int events)
 	(void)loop;
 	(void)events;
 	metrics_set(STAT_CONNECTIONS, fastcgi_connections(r->edge));
-	check_sqs(r);
+	if (!r->sqs_ok || !sender_is_well(r->sender) ||
+	    clock_seconds() - r->sqs_seen > CHECK_WELL)
+		responder_check_sqs(r, NULL, NULL);
 }
 
 /* --- Leaving --- */
@@ -151,13 +163,38 @@ responder_check(const struct config *config, char *why, size_t size)
 	return err;
 }
 
+/*
+ * As many connections as there are descriptors for.  Did they take the last
+ * one, a lost connection to Redis could not be made again.
+ */
+static unsigned
+count_affordable(const struct config *config)
+{
+	unsigned needed = config->send_concurrency + OTHER_DESCRIPTORS;
+	unsigned wanted = config->max_connections;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return wanted;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 ||
+	    limit.rlim_cur >= (rlim_t)wanted + needed)
+		return wanted;
+	wanted =
+	    limit.rlim_cur > needed ? (unsigned)limit.rlim_cur - needed : 1;
+	log_warn("the limit of file descriptors allows %u of %u connections "
+		 "(raise LimitNOFILE)",
+	    wanted, config->max_connections);
+	return wanted;
+}
+
 static void
 connect_parts(struct responder *r, const struct responder_options *options)
 {
 	const struct config *config = options->config;
 	struct fastcgi_options edge = {.listen_fd = options->listen_fd,
 	    .handover = {options->handover[0], options->handover[1]},
-	    .max_connections = config->max_connections,
+	    .max_connections = count_affordable(config),
 	    .handler = route_request,
 	    .responder = r,
 	    .drained = on_drained};
@@ -170,6 +207,8 @@ connect_parts(struct responder *r, const struct responder_options *options)
 	    sqs_new(&r->sqs, r->loop, config, config->sqs_queue_url,
 		config->send_concurrency, why, sizeof(why)) != ERR_OK)
 		fatal(EXIT_CONFIG, "%s", why);
+	if (!config->recovery)
+		redis_trust(r->redis);
 	r->sender = sender_new(r->loop, r->sqs, r->redis, config);
 	wait_for_redis(r);
 	if (fastcgi_new(&r->edge, r->loop, &edge) != ERR_OK)

@@ -19,7 +19,10 @@ struct responder {
 	struct fastcgi *edge;
 	double sqs_seen; /* clock_seconds() of the last check of SQS */
 	bool sqs_ok;
-	bool checking;	      /* a check is under way */
+	bool checking; /* a check is under way, and who waits for it */
+	void (*checked)(void *arg);
+	void *checked_arg;
+	bool complete; /* nothing waits to be rebuilt; at the last /readyz */
 	double patient_until; /* clock_seconds(), while starting */
 	ev_timer tick;
 };
@@ -33,6 +36,13 @@ struct responder_options {
 /* Would a responder start with these settings? Else the reason in why. */
 enum err responder_check(
     const struct config *, char *why, size_t size) MUST_CHECK;
+
+/*
+ * Look whether SQS answers, and call fn(arg) with the answer known; at most
+ * one call at a time, and none within two seconds of the last, however many
+ * ask: fn is then called at once, on what is known.
+ */
+void responder_check_sqs(struct responder *, void (*fn)(void *arg), void *arg);
 
 /* Serve until asked to leave and done. Returns the exit code. */
 int responder_run(const struct responder_options *);

@@ -18,8 +18,9 @@ on_view(enum err err, const struct sale_view *view, void *arg)
 		    reply_sale(view), STAT_LOOKED);
 	else
 		problem_reply(x,
-		    err == ERR_NOT_FOUND ? PROBLEM_NO_SUCH_SALE
-					 : PROBLEM_UNAVAILABLE,
+		    err == ERR_NOT_FOUND   ? PROBLEM_NO_SUCH_SALE
+		    : err == ERR_THROTTLED ? PROBLEM_RECOVERING
+					   : PROBLEM_UNAVAILABLE,
 		    &nothing);
 }
 

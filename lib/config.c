@@ -17,7 +17,7 @@
 #define FILE_MAX (64 * 1024) /* bytes of a settings file */
 #define VALUE_MAX 4096	     /* bytes of one value */
 
-enum kind { TEXT, NUMBER, LEVEL, TARGET };
+enum kind { TEXT, NUMBER, SWITCH, LEVEL, TARGET };
 
 /* Secrets have no flag: every user of a machine can read ps(1). */
 enum { PUBLIC = 0, SECRET = 1 };
@@ -46,6 +46,8 @@ static const struct setting settings[] = {
 	    "redis://[[user]:password@]host[:port][/db] or unix:///path[?db=N]"},
 	{"REDIS_TIMEOUT_MS", NUMBER, FIELD(redis_timeout_ms), "2000", 10, 60000, FOR_ALL, PUBLIC, 0,
 	    "time limit of connecting and of every command"},
+	{"RECOVERY", SWITCH, FIELD(recovery), "on", 0, 0, FOR_ALL, PUBLIC, 0,
+	    "on or off; on: after Redis has restarted or failed over, sales wait until the worker has rebuilt them from MySQL; off only for a Redis that loses nothing (appendfsync always, no replicas)"},
 	{"MYSQL_URL", TEXT, FIELD(mysql_url), "", 0, 0, FOR_WORKER | FOR_CLI, SECRET, 0,
 	    "mysql://user[:password]@host[:port]/database, or ...@localhost/database?socket=/path"},
 	{"MYSQL_TIMEOUT_MS", NUMBER, FIELD(mysql_timeout_ms), "5000", 1000, 60000, FOR_WORKER | FOR_CLI, PUBLIC, 0,
@@ -126,6 +128,8 @@ static const struct setting settings[] = {
 	    "messages per MySQL transaction"},
 	{"OUTBOX_AGE_MS", NUMBER, FIELD(outbox_age_ms), "5000", 100, 600000, FOR_WORKER, PUBLIC, 0,
 	    "what stays longer in the outbox is sent again; keep it above SEND_DEADLINE_MS"},
+	{"RECOVERY_SETTLE_MS", NUMBER, FIELD(recovery_settle_ms), "5000", 1000, 600000, FOR_WORKER, PUBLIC, 0,
+	    "before it rebuilds, the worker waits so long for orders that were on their way; longer than SEND_DEADLINE_MS"},
 	{"BASE_URL", TEXT, FIELD(base_url), "http://127.0.0.1:8080", 0, 0, FOR_CLI, PUBLIC, 0,
 	    "the web server that attack turns to"},
 };
@@ -204,6 +208,9 @@ store_value(struct config *config, const struct setting *s, const char *value)
 		return text_is_clean(value);
 	case NUMBER:
 		return parse_number(s, value, field);
+	case SWITCH:
+		*(bool *)field = strcmp(value, "on") == 0;
+		return *(bool *)field || strcmp(value, "off") == 0;
 	case LEVEL:
 		return parse_level(value, field);
 	case TARGET:
@@ -255,12 +262,17 @@ read_file(const char *path, char *text, char *why, size_t size)
 		snprintf(why, size, "%s: %s", path, strerror(errno));
 		return ERR_BAD_INPUT;
 	}
+	why[0] = '\0';
 	n = fread(text, 1, FILE_MAX + 1, file);
-	fclose(file);
-	if (n > FILE_MAX) {
+	if (ferror(file)) /* a directory, for one */
+		snprintf(why, size, "%s: %s", path, strerror(errno));
+	else if (n > FILE_MAX)
 		snprintf(why, size, "%s: larger than %d bytes", path, FILE_MAX);
+	else if (memchr(text, '\0', n) != NULL)
+		snprintf(why, size, "%s: not a text file", path);
+	fclose(file);
+	if (why[0] != '\0')
 		return ERR_BAD_INPUT;
-	}
 	text[n] = '\0';
 	return ERR_OK;
 }

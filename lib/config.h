@@ -30,6 +30,7 @@ struct config {
 	/* stores */
 	const char *redis_url;
 	unsigned redis_timeout_ms;
+	bool recovery;
 	const char *mysql_url;
 	unsigned mysql_timeout_ms;
 
@@ -78,6 +79,7 @@ struct config {
 	unsigned visibility_seconds;
 	unsigned haul_max;
 	unsigned outbox_age_ms;
+	unsigned recovery_settle_ms;
 
 	/* flashsale (cli) */
 	const char *base_url;

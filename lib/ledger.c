@@ -229,6 +229,8 @@ add_sale_row(struct sql *sql, const struct message *message)
 	sql_add_text(sql, defines ? sale->currency : order->currency);
 	sql_add(sql, ",");
 	sql_add_time(sql, defines ? sale->created_at : order->reserved_at);
+	sql_add(sql, ",");
+	sql_add_text(sql, defines ? sale_state_name(sale->state) : "open");
 	sql_add(sql, ")");
 }
 
@@ -245,7 +247,8 @@ static void
 add_sale_update(struct sql *sql)
 {
 	static const char *const definition[] = {"name", "limit_per_user",
-	    "opens_at", "closes_at", "price_minor", "currency", "created_at"};
+	    "opens_at", "closes_at", "price_minor", "currency", "created_at",
+	    "state"};
 	size_t i;
 
 	sql_add(sql, " ON DUPLICATE KEY UPDATE ");
@@ -270,7 +273,7 @@ write_sales(struct haul *haul)
 	sql_clear(sql);
 	sql_add(sql, "INSERT INTO sales (sale_id, sku, name, total, revision, "
 		     "defined, limit_per_user, opens_at, closes_at, "
-		     "price_minor, currency, created_at) VALUES ");
+		     "price_minor, currency, created_at, state) VALUES ");
 	for (sale = haul->sales; sale < haul->sales + haul->sales_n; sale++) {
 		if (sale->exists &&
 		    !is_news(sale->newest, sale->revision, sale->defined))
@@ -671,6 +674,148 @@ ledger_read_book(struct db *db, const char *sale_id, struct ledger_book *book)
 	sql_add_text(&sql, sale_id);
 	if (err == ERR_OK)
 		err = db_query(db, &sql, read_book_orders, book);
+	sql_free(&sql);
+	return err;
+}
+
+struct sale_listing {
+	ledger_sale_fn *fn;
+	void *arg;
+};
+
+static void
+read_listed_sale(const struct db_row *row, void *arg)
+{
+	const struct sale_listing *listing = arg;
+	struct sale sale = {.state = SALE_PAUSED};
+	char state[16];
+
+	db_copy(row, 0, sale.id, sizeof(sale.id));
+	db_copy(row, 1, sale.sku, sizeof(sale.sku));
+	db_copy(row, 2, sale.name, sizeof(sale.name));
+	sale.total = db_int(row, 3);
+	sale.revision = db_int(row, 4);
+	sale.limit = db_int(row, 5);
+	sale.opens_at = db_int(row, 6);
+	sale.closes_at = db_int(row, 7);
+	sale.price_minor = db_int(row, 8);
+	db_copy(row, 9, sale.currency, sizeof(sale.currency));
+	sale.created_at = db_int(row, 10);
+	db_copy(row, 11, state, sizeof(state));
+	if (!sale_state_parse(state, &sale.state))
+		sale.state = SALE_PAUSED;
+	listing->fn(&sale, listing->arg);
+}
+
+/* Independent of the session's time zone. */
+#define MS(column) \
+	"TIMESTAMPDIFF(MICROSECOND, '1970-01-01', " column ") DIV 1000"
+
+enum err
+ledger_list_sales(struct db *db, ledger_sale_fn *fn, void *arg)
+{
+	struct sale_listing listing = {fn, arg};
+	struct sql sql = {0};
+	enum err err;
+
+	sql_add(&sql,
+	    "SELECT sale_id, sku, name, total, revision, "
+	    "limit_per_user, " MS("opens_at") ", " MS(
+		"closes_at") ", price_minor, currency, " MS("created_"
+							    "at") ", "
+								  "IF"
+								  "(d"
+								  "ef"
+								  "in"
+								  "ed"
+								  ", "
+								  "st"
+								  "at"
+								  "e,"
+								  " '"
+								  "pa"
+								  "us"
+								  "ed"
+								  "')"
+								  " F"
+								  "RO"
+								  "M "
+								  "sa"
+								  "le"
+								  "s "
+								  "WH"
+								  "ER"
+								  "E "
+								  "sa"
+								  "le"
+								  "_i"
+								  "d "
+								  "IN"
+								  " ("
+								  "SE"
+								  "LE"
+								  "CT"
+								  " M"
+								  "AX"
+								  "(s"
+								  "al"
+								  "e_"
+								  "id"
+								  ") "
+								  "FR"
+								  "OM"
+								  " s"
+								  "al"
+								  "es"
+								  " G"
+								  "RO"
+								  "UP"
+								  " B"
+								  "Y "
+								  "sk"
+								  "u"
+								  ")");
+	err = db_query(db, &sql, read_listed_sale, &listing);
+	sql_free(&sql);
+	return err;
+}
+
+struct order_listing {
+	ledger_order_fn *fn;
+	void *arg;
+};
+
+static void
+read_listed_order(const struct db_row *row, void *arg)
+{
+	const struct order_listing *listing = arg;
+	struct ledger_order order;
+
+	db_uuid(row, 0, order.id);
+	db_copy(row, 1, order.status, sizeof(order.status));
+	order.quantity = db_int(row, 2);
+	db_copy(row, 3, order.user_id, sizeof(order.user_id));
+	db_copy(row, 4, order.request_key, sizeof(order.request_key));
+	listing->fn(&order, listing->arg);
+}
+
+enum err
+ledger_list_orders(struct db *db, const char *sale_id, const char *after,
+    unsigned max, ledger_order_fn *fn, void *arg)
+{
+	struct order_listing listing = {fn, arg};
+	struct sql sql = {0};
+	enum err err;
+
+	sql_add(&sql, "SELECT id, status, quantity, user_id, request_key "
+		      "FROM orders WHERE sale_id = ");
+	sql_add_text(&sql, sale_id);
+	if (after[0] != '\0') {
+		sql_add(&sql, " AND id > ");
+		sql_add_uuid(&sql, after);
+	}
+	sql_add(&sql, " ORDER BY id LIMIT %u", max);
+	err = db_query(db, &sql, read_listed_order, &listing);
 	sql_free(&sql);
 	return err;
 }

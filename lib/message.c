@@ -96,6 +96,25 @@ currency_is_valid(const char *s, size_t len)
 	return true;
 }
 
+static const char *const state_names[] = {"open", "paused", "closed"};
+
+const char *
+sale_state_name(enum sale_state state)
+{
+	return state_names[state];
+}
+
+bool
+sale_state_parse(const char *text, enum sale_state *state)
+{
+	for (size_t i = 0; i < 3; i++)
+		if (strcmp(text, state_names[i]) == 0) {
+			*state = (enum sale_state)i;
+			return true;
+		}
+	return false;
+}
+
 static bool
 request_key_or_none(const char *s, size_t len)
 {
@@ -108,13 +127,14 @@ static json_t *
 sale_to_json(const struct sale *s)
 {
 	return json_pack("{s:i, s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I, "
-			 "s:I, s:s, s:I}",
+			 "s:I, s:s, s:I, s:s}",
 	    "v", VERSION, "type", "sale", "saleId", s->id, "revision",
 	    (json_int_t)s->revision, "sku", s->sku, "name", s->name, "total",
 	    (json_int_t)s->total, "limit", (json_int_t)s->limit, "opensAt",
 	    (json_int_t)s->opens_at, "closesAt", (json_int_t)s->closes_at,
 	    "priceMinor", (json_int_t)s->price_minor, "currency", s->currency,
-	    "createdAt", (json_int_t)s->created_at);
+	    "createdAt", (json_int_t)s->created_at, "state",
+	    sale_state_name(s->state));
 }
 
 /*
@@ -272,6 +292,19 @@ read_order(struct reader *r, struct order *o)
 	read_integer(r, "reservedAt", 0, TIME_MAX, &o->reserved_at);
 }
 
+/* Absent means open. */
+static void
+read_state(struct reader *r, enum sale_state *state)
+{
+	const json_t *value = json_object_get(r->json, "state");
+
+	if (r->failed || value == NULL)
+		return;
+	if (!json_is_string(value) ||
+	    !sale_state_parse(json_string_value(value), state))
+		fail(r, "state", "must be \"open\", \"paused\" or \"closed\"");
+}
+
 static void
 read_sale(struct reader *r, struct sale *s)
 {
@@ -287,6 +320,7 @@ read_sale(struct reader *r, struct sale *s)
 	read_text(
 	    r, "currency", s->currency, sizeof(s->currency), currency_is_valid);
 	read_integer(r, "createdAt", 0, TIME_MAX, &s->created_at);
+	read_state(r, &s->state);
 }
 
 static void

@@ -25,6 +25,9 @@
 #define TIME_MAX INT64_C(253402300799999) /* the end of year 9999 in ms */
 #define MESSAGE_MAX 4096 /* encoded JSON; larger ones are parked unread */
 
+/* What the operator has set. */
+enum sale_state { SALE_OPEN, SALE_PAUSED, SALE_CLOSED };
+
 struct sale {
 	char id[UUID_TEXT_SIZE]; /* made anew when a SKU is opened or reset */
 	char sku[SKU_MAX + 1];
@@ -37,6 +40,7 @@ struct sale {
 	int64_t price_minor; /* in the currency's smallest unit */
 	char currency[4];    /* ISO 4217 */
 	int64_t created_at;  /* ms since 1970 */
+	enum sale_state state;
 };
 
 struct order {
@@ -83,5 +87,9 @@ bool user_id_is_valid(const char *, size_t len);
 bool request_key_is_valid(const char *, size_t len);
 bool sale_name_is_valid(const char *, size_t len);
 bool currency_is_valid(const char *, size_t len);
+
+/* "open", "paused" or "closed", and back. False: none of them. */
+const char *sale_state_name(enum sale_state);
+bool sale_state_parse(const char *, enum sale_state *);
 
 #endif

@@ -30,6 +30,7 @@
 
 #define BACKOFF_MIN 0.05 /* seconds until the first new try */
 #define BACKOFF_MAX 2.0
+#define RUN_ID_SIZE 48
 #define ARGUMENTS_MAX 2048 /* of one command */
 #define COUNT_MAX 24	   /* bytes of a sign, digits and line end */
 
@@ -54,8 +55,9 @@ struct redis {
 	double timeout; /* seconds */
 	enum state state;
 	redisAsyncContext *context; /* NULL when DOWN */
-	bool was_ready;		    /* for one log line per outage */
-	bool complained;
+	bool complained;	    /* for one log line per outage */
+	bool trusted;
+	char run_id[RUN_ID_SIZE];
 	double backoff;
 	ev_timer retry;	  /* while DOWN: time to connect */
 	ev_timer overdue; /* connecting or the oldest command takes too long */
@@ -75,6 +77,7 @@ go_down(struct redis *r, const char *why)
 		log_warn("redis: %s; trying again until it is back", why);
 	r->complained = true;
 	r->state = DOWN;
+	r->run_id[0] = '\0';
 	r->context = NULL;
 	ev_timer_stop(r->loop, &r->overdue);
 	/* Jitter, so that all responders do not come back in one moment. */
@@ -383,15 +386,28 @@ on_greeted(enum err err, const struct redis_value *value, void *arg)
 	}
 }
 
+/* "run_id:0123...\r\n" among the lines of INFO. */
+static void
+read_run_id(struct redis *r, const struct redis_value *info)
+{
+	const char *at = strstr(redis_text(info), "run_id:");
+
+	if (at != NULL && !r->trusted)
+		snprintf(r->run_id, sizeof(r->run_id), "%.*s",
+		    (int)strcspn(at + 7, "\r\n"), at + 7);
+}
+
+/* The last word of the greeting; an error means loading, or no permission. */
 static void
 on_ready(enum err err, const struct redis_value *value, void *arg)
 {
 	struct redis *r = arg;
 
-	if (err != ERR_OK) { /* loading its data, or no permission */
+	if (err != ERR_OK) {
 		on_greeted(err, value, arg);
 		return;
 	}
+	read_run_id(r, value);
 	r->state = READY;
 	r->backoff = BACKOFF_MIN;
 	if (r->complained)
@@ -431,7 +447,8 @@ on_connect(const redisAsyncContext *context, int status)
 		snprintf(db, sizeof(db), "%d", a->db);
 		handshake(r, on_greeted, "SELECT", db, NULL);
 	}
-	handshake(r, on_ready, "PING", NULL);
+	handshake(r, on_greeted, "PING", NULL);
+	handshake(r, on_ready, "INFO", "server", NULL);
 }
 
 static void
@@ -515,6 +532,19 @@ bool
 redis_is_ready(const struct redis *r)
 {
 	return r->state == READY;
+}
+
+const char *
+redis_run_id(const struct redis *r)
+{
+	return r->run_id;
+}
+
+void
+redis_trust(struct redis *r)
+{
+	r->trusted = true;
+	r->run_id[0] = '\0';
 }
 
 bool

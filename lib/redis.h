@@ -53,6 +53,16 @@ void redis_free(struct redis *);
 /* Connected, authenticated, database selected? */
 bool redis_is_ready(const struct redis *);
 
+/*
+ * The run id of the server: another one after every restart and on every
+ * replica, so whoever remembers it notices that data may be missing.  "" when
+ * not connected, and after redis_trust().
+ */
+const char *redis_run_id(const struct redis *);
+
+/* The operator says that this Redis never loses data: forget run ids. */
+void redis_trust(struct redis *);
+
 /* Is every command answered? */
 bool redis_is_idle(const struct redis *);
 

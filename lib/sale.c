@@ -9,13 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arguments.h"
 #include "clock.h"
 #include "log.h"
 #include "scripts.h"
 
-#define KEY_SIZE (SKU_MAX + 32)
-#define NUMBER_SIZE 24
-#define BATCH_MAX 500
 #define OUTBOX_READ_MAX 100
 
 /* A question under way: what to do with its answer. */
@@ -28,9 +26,11 @@ struct question {
 		sale_list_fn *list;
 		sale_order_fn *order;
 		sale_opened_fn *opened;
+		sale_epoch_fn *epoch;
 	} fn;
 	void *arg;
 	char sku[SKU_MAX + 1];
+	struct redis *redis;
 	enum err err; /* of the first of two commands */
 	union {
 		struct order order; /* of a reservation */
@@ -38,59 +38,6 @@ struct question {
 		struct order_view found;
 	};
 };
-
-/* --- Arguments of a script --- */
-
-struct arguments {
-	struct redis_argument list[2 * BATCH_MAX + 8];
-	char keys[8][KEY_SIZE];
-	char numbers[8][NUMBER_SIZE];
-	size_t n, n_keys, n_numbers;
-};
-
-/* Not an initializer: that would clear 16 kB for every request. */
-static void
-arguments_init(struct arguments *a)
-{
-	a->n = a->n_keys = a->n_numbers = 0;
-}
-
-static void
-add_text(struct arguments *a, const char *text)
-{
-	a->list[a->n++] = (struct redis_argument){text, strlen(text)};
-}
-
-static void
-add_key(struct arguments *a, const char *sku, const char *what)
-{
-	char *key = a->keys[a->n_keys++], *end = key;
-
-	end = stpcpy(end, "fs:{");
-	end = stpcpy(end, sku);
-	end = stpcpy(end, "}:");
-	end = stpcpy(end, what);
-	a->list[a->n++] = (struct redis_argument){key, (size_t)(end - key)};
-}
-
-/* A negative number stands for "not given" and becomes "". */
-static void
-add_number(struct arguments *a, int64_t number)
-{
-	char *text = a->numbers[a->n_numbers++];
-
-	if (number < 0)
-		text[0] = '\0';
-	else
-		snprintf(text, NUMBER_SIZE, "%" PRId64, number);
-	add_text(a, text);
-}
-
-static void
-add_optional(struct arguments *a, const char *text)
-{
-	add_text(a, text != NULL ? text : "");
-}
 
 static struct question *
 question_new(const char *sku, void *arg)
@@ -170,6 +117,7 @@ read_reservation(const struct redis_value *v, struct reservation *out)
 	    {"closed", RESERVE_CLOSED},
 	    {"paused", RESERVE_PAUSED},
 	    {"no_sale", RESERVE_NO_SALE},
+	    {"recovering", RESERVE_RECOVERING},
 	};
 	const char *status = redis_text(redis_at(v, 0));
 	int64_t number = redis_int(redis_at(v, 1));
@@ -191,6 +139,27 @@ read_reservation(const struct redis_value *v, struct reservation *out)
 }
 
 static void
+answer_reservation(struct question *q, const struct reservation *r)
+{
+	q->fn.reserved(r, q->arg);
+	free(q);
+}
+
+/* No such sale: or has this Redis lost it? */
+static void
+on_absence_checked(enum err err, bool complete, void *arg)
+{
+	struct question *q = arg;
+	struct reservation r = {.order = q->order, .outcome = RESERVE_NO_SALE};
+
+	if (err != ERR_OK)
+		r.outcome = RESERVE_UNAVAILABLE;
+	else if (!complete)
+		r.outcome = RESERVE_RECOVERING;
+	answer_reservation(q, &r);
+}
+
+static void
 on_reserved(enum err err, const struct redis_value *v, void *arg)
 {
 	static double last_line;
@@ -205,8 +174,10 @@ on_reserved(enum err err, const struct redis_value *v, void *arg)
 		r.outcome = RESERVE_UNAVAILABLE;
 	if (err == ERR_REFUSED && log_rate_ok(&last_line))
 		log_error("reserve: Redis says: %s", redis_text(v));
-	q->fn.reserved(&r, q->arg);
-	free(q);
+	if (r.outcome == RESERVE_NO_SALE)
+		sale_check_epoch(q->redis, on_absence_checked, q);
+	else
+		answer_reservation(q, &r);
 }
 
 void
@@ -217,17 +188,19 @@ sale_reserve(struct redis *redis, const struct order *wanted,
 	struct arguments a;
 
 	q->fn.reserved = fn;
+	q->redis = redis;
 	q->order = *wanted;
 	arguments_init(&a);
-	add_key(&a, wanted->sku, "sale");
-	add_key(&a, wanted->sku, "buyers");
-	add_key(&a, wanted->sku, "requests");
-	add_key(&a, wanted->sku, "orders");
-	add_key(&a, wanted->sku, "outbox");
-	add_text(&a, wanted->id);
-	add_text(&a, wanted->user_id);
-	add_number(&a, wanted->quantity);
-	add_text(&a, wanted->request_key);
+	arguments_add_key(&a, wanted->sku, "sale");
+	arguments_add_key(&a, wanted->sku, "buyers");
+	arguments_add_key(&a, wanted->sku, "requests");
+	arguments_add_key(&a, wanted->sku, "orders");
+	arguments_add_key(&a, wanted->sku, "outbox");
+	arguments_add_text(&a, wanted->id);
+	arguments_add_text(&a, wanted->user_id);
+	arguments_add_number(&a, wanted->quantity);
+	arguments_add_text(&a, wanted->request_key);
+	arguments_add_text(&a, redis_run_id(redis));
 	redis_eval(
 	    redis, &script_reserve, a.n_keys, a.list, a.n, on_reserved, q);
 }
@@ -257,14 +230,15 @@ sale_mark_queued(struct redis *redis, const char *sku,
 
 	q->fn.done = fn;
 	arguments_init(&a);
-	add_key(&a, sku, "orders");
-	add_key(&a, sku, "orders:previous");
-	add_key(&a, sku, "outbox");
-	for (size_t i = 0; i < n && i < BATCH_MAX; i++) {
+	arguments_add_key(&a, sku, "orders");
+	arguments_add_key(&a, sku, "orders:previous");
+	arguments_add_key(&a, sku, "outbox");
+	for (size_t i = 0; i < n && i < ARGUMENTS_BATCH_MAX; i++) {
 		const struct message *m = &entries[i]->message;
 
-		add_text(&a, entries[i]->id);
-		add_text(&a, m->type == MESSAGE_ORDER ? m->order.id : "");
+		arguments_add_text(&a, entries[i]->id);
+		arguments_add_text(
+		    &a, m->type == MESSAGE_ORDER ? m->order.id : "");
 	}
 	redis_eval(redis, &script_queued, a.n_keys, a.list, a.n, on_done, q);
 }
@@ -311,6 +285,8 @@ read_sale_entry(const struct redis_value *f, const char *sku, struct sale *s)
 	s->price_minor = redis_int(field(f, "price"));
 	COPY(s->currency, f, "currency");
 	s->created_at = redis_int(field(f, "created_at"));
+	if (!sale_state_parse(redis_text(field(f, "state")), &s->state))
+		s->state = SALE_OPEN;
 }
 
 static bool
@@ -383,33 +359,27 @@ sale_settle(struct redis *redis, const char *sku, const struct settlement *list,
 
 	q->fn.done = fn;
 	arguments_init(&a);
-	add_key(&a, sku, "orders");
-	add_key(&a, sku, "orders:previous");
-	for (size_t i = 0; i < n && i < BATCH_MAX; i++) {
-		add_text(&a, list[i].order_id);
-		add_text(&a, list[i].state);
+	arguments_add_key(&a, sku, "orders");
+	arguments_add_key(&a, sku, "orders:previous");
+	for (size_t i = 0; i < n && i < ARGUMENTS_BATCH_MAX; i++) {
+		arguments_add_text(&a, list[i].order_id);
+		arguments_add_text(&a, list[i].state);
 	}
 	redis_eval(redis, &script_settle, a.n_keys, a.list, a.n, on_done, q);
 }
 
 /* --- Looking --- */
 
-static enum sale_state
-parse_state(const char *text)
-{
-	if (strcmp(text, "open") == 0)
-		return SALE_OPEN;
-	return strcmp(text, "paused") == 0 ? SALE_PAUSED : SALE_CLOSED;
-}
-
 const char *
 sale_status(const struct sale_view *view, int64_t now_ms)
 {
 	const struct sale *sale = &view->sale;
 
-	if (view->state == SALE_PAUSED)
+	if (view->recovering)
+		return "recovering";
+	if (sale->state == SALE_PAUSED)
 		return "paused";
-	if (view->state == SALE_CLOSED ||
+	if (sale->state == SALE_CLOSED ||
 	    (sale->closes_at > 0 && now_ms >= sale->closes_at))
 		return "closed";
 	if (now_ms < sale->opens_at)
@@ -418,7 +388,8 @@ sale_status(const struct sale_view *view, int64_t now_ms)
 }
 
 static void
-read_view(const struct redis_value *v, struct sale_view *view)
+read_view(
+    const struct redis_value *v, const char *run_id, struct sale_view *view)
 {
 	struct sale *sale = &view->sale;
 
@@ -433,7 +404,10 @@ read_view(const struct redis_value *v, struct sale_view *view)
 	sale->price_minor = redis_int(redis_at(v, 8));
 	redis_copy(redis_at(v, 9), sale->currency, sizeof(sale->currency));
 	sale->created_at = redis_int(redis_at(v, 10));
-	view->state = parse_state(redis_text(redis_at(v, 11)));
+	if (!sale_state_parse(redis_text(redis_at(v, 11)), &sale->state))
+		sale->state = SALE_CLOSED;
+	view->recovering = run_id[0] != '\0' &&
+			   strcmp(run_id, redis_text(redis_at(v, 12))) != 0;
 }
 
 static void
@@ -444,8 +418,24 @@ on_sale_hash(enum err err, const struct redis_value *v, void *arg)
 	if (err == ERR_OK && redis_is_null(redis_at(v, 0)))
 		err = ERR_NOT_FOUND;
 	if (err == ERR_OK)
-		read_view(v, &q->seen);
+		read_view(v, redis_run_id(q->redis), &q->seen);
 	q->err = err;
+}
+
+static void
+answer_view(struct question *q, enum err err)
+{
+	memcpy(q->seen.sale.sku, q->sku, sizeof(q->sku));
+	q->fn.view(err, &q->seen, q->arg);
+	free(q);
+}
+
+static void
+on_sight_checked(enum err err, bool complete, void *arg)
+{
+	if (err == ERR_OK)
+		err = complete ? ERR_NOT_FOUND : ERR_THROTTLED;
+	answer_view(arg, err);
 }
 
 /* The second of two answers; they come in the order of the questions. */
@@ -455,11 +445,12 @@ on_outbox_length(enum err err, const struct redis_value *v, void *arg)
 	struct question *q = arg;
 
 	q->seen.outbox = redis_int(v);
-	memcpy(q->seen.sale.sku, q->sku, sizeof(q->sku));
 	if (q->err != ERR_OK)
 		err = q->err;
-	q->fn.view(err, &q->seen, q->arg);
-	free(q);
+	if (err == ERR_NOT_FOUND)
+		sale_check_epoch(q->redis, on_sight_checked, q);
+	else
+		answer_view(q, err);
 }
 
 void
@@ -469,11 +460,12 @@ sale_look(struct redis *redis, const char *sku, sale_view_fn *fn, void *arg)
 	char sale[KEY_SIZE], outbox[KEY_SIZE];
 
 	q->fn.view = fn;
+	q->redis = redis;
 	snprintf(sale, sizeof(sale), "fs:{%s}:sale", sku);
 	snprintf(outbox, sizeof(outbox), "fs:{%s}:outbox", sku);
 	redis_call(redis, on_sale_hash, q, "HMGET", sale, "sale_id", "name",
 	    "revision", "total", "remaining", "limit", "opens_at", "closes_at",
-	    "price", "currency", "created_at", "state", NULL);
+	    "price", "currency", "created_at", "state", "epoch", NULL);
 	redis_call(redis, on_outbox_length, q, "XLEN", outbox, NULL);
 }
 
@@ -591,7 +583,7 @@ on_opened(enum err err, const struct redis_value *v, void *arg)
 		read_opened(v, q->sku, &entry);
 		view.sale = entry.message.sale;
 		view.remaining = view.sale.total;
-		view.state = SALE_OPEN;
+		view.sale.state = SALE_OPEN;
 	}
 	q->fn.opened(err, &view, &entry, q->arg);
 	free(q);
@@ -618,22 +610,23 @@ sale_open(struct redis *redis, const struct sale_change *change,
 	q->fn.opened = fn;
 	uuid_v7(sale_id);
 	arguments_init(&a);
-	add_key(&a, change->sku, "sale");
-	add_key(&a, change->sku, "buyers");
-	add_key(&a, change->sku, "requests");
-	add_key(&a, change->sku, "orders");
-	add_key(&a, change->sku, "orders:previous");
-	add_key(&a, change->sku, "outbox");
-	add_text(&a, only_if_new ? "new" : "reset");
-	add_text(&a, sale_id);
-	add_number(&a, change->stock);
-	add_text(&a, change->sku);
-	add_optional(&a, change->name);
-	add_number(&a, change->limit);
-	add_number(&a, change->opens_at);
-	add_number(&a, change->closes_at);
-	add_number(&a, change->price_minor);
-	add_optional(&a, change->currency);
+	arguments_add_key(&a, change->sku, "sale");
+	arguments_add_key(&a, change->sku, "buyers");
+	arguments_add_key(&a, change->sku, "requests");
+	arguments_add_key(&a, change->sku, "orders");
+	arguments_add_key(&a, change->sku, "orders:previous");
+	arguments_add_key(&a, change->sku, "outbox");
+	arguments_add_text(&a, only_if_new ? "new" : "reset");
+	arguments_add_text(&a, sale_id);
+	arguments_add_number(&a, change->stock);
+	arguments_add_text(&a, change->sku);
+	arguments_add_optional(&a, change->name);
+	arguments_add_number(&a, change->limit);
+	arguments_add_number(&a, change->opens_at);
+	arguments_add_number(&a, change->closes_at);
+	arguments_add_number(&a, change->price_minor);
+	arguments_add_optional(&a, change->currency);
+	arguments_add_text(&a, redis_run_id(redis));
 	redis_call(
 	    redis, on_listed, NULL, "SADD", "fs:sales", change->sku, NULL);
 	redis_eval(redis, &script_open, a.n_keys, a.list, a.n, on_opened, q);
@@ -651,14 +644,47 @@ void
 sale_set_state(struct redis *redis, const char *sku, enum sale_state state,
     sale_done_fn *fn, void *arg)
 {
-	static const char *const names[] = {"open", "paused", "closed"};
 	struct question *q = question_new(sku, arg);
 	struct arguments a;
 
 	q->fn.done = fn;
 	arguments_init(&a);
-	add_key(&a, sku, "sale");
-	add_text(&a, names[state]);
+	arguments_add_key(&a, sku, "sale");
+	arguments_add_key(&a, sku, "outbox");
+	arguments_add_text(&a, sale_state_name(state));
 	redis_eval(
 	    redis, &script_state, a.n_keys, a.list, a.n, on_state_set, q);
+}
+
+/* --- Epochs --- */
+
+static void
+on_epoch(enum err err, const struct redis_value *v, void *arg)
+{
+	struct question *q = arg;
+	const char *here = redis_run_id(q->redis);
+
+	q->fn.epoch(
+	    err, here[0] == '\0' || strcmp(redis_text(v), here) == 0, q->arg);
+	free(q);
+}
+
+void
+sale_check_epoch(struct redis *redis, sale_epoch_fn *fn, void *arg)
+{
+	struct question *q = question_new("", arg);
+
+	q->fn.epoch = fn;
+	q->redis = redis;
+	redis_call(redis, on_epoch, q, "GET", "fs:epoch", NULL);
+}
+
+void
+sale_set_epoch(struct redis *redis, sale_done_fn *fn, void *arg)
+{
+	struct question *q = question_new("", arg);
+
+	q->fn.done = fn;
+	redis_call(
+	    redis, on_done, q, "SET", "fs:epoch", redis_run_id(redis), NULL);
 }

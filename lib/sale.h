@@ -4,6 +4,8 @@
  * runs on one node of a Redis Cluster:
  *
  *   fs:sales                  set     the SKUs that have a sale
+ *   fs:epoch                  string  the run id of the Redis that is known
+ *                                     to have all sales
  *   fs:{sku}:sale             hash    the definition, remaining, state
  *   fs:{sku}:buyers           hash    user -> units held
  *   fs:{sku}:requests         hash    user + idempotency key -> order id
@@ -35,6 +37,7 @@ enum reserve_outcome {
 	RESERVE_CLOSED,
 	RESERVE_PAUSED,
 	RESERVE_NO_SALE,
+	RESERVE_RECOVERING,  /* this Redis may have lost orders */
 	RESERVE_KEY_REUSED,  /* same key, but another quantity */
 	RESERVE_UNAVAILABLE, /* Redis not reached: nothing happened */
 	RESERVE_UNKNOWN,     /* no answer: it may have happened */
@@ -97,20 +100,19 @@ void sale_settle(struct redis *, const char *sku, const struct settlement *,
 
 /* --- Looking --- */
 
-enum sale_state { SALE_OPEN, SALE_PAUSED, SALE_CLOSED };
-
 struct sale_view {
 	struct sale sale;
 	int64_t remaining;
-	enum sale_state state; /* what the operator set */
-	int64_t outbox;	       /* entries waiting */
+	bool recovering; /* this Redis may have lost orders of it */
+	int64_t outbox;	 /* entries waiting */
 };
 
 /* What a buyer sees at that moment: "on_sale", "sold_out", "not_open",
- * "closed" or "paused". */
+ * "closed", "paused" or "recovering". */
 const char *sale_status(const struct sale_view *, int64_t now_ms);
 
-/* ERR_NOT_FOUND: no such sale. */
+/* ERR_NOT_FOUND: no such sale.  ERR_THROTTLED: none here, but this Redis may
+ * have lost it. */
 typedef void sale_view_fn(enum err, const struct sale_view *, void *arg);
 void sale_look(struct redis *, const char *sku, sale_view_fn *, void *arg);
 
@@ -154,5 +156,20 @@ void sale_open(struct redis *, const struct sale_change *, bool only_if_new,
 /* ERR_NOT_FOUND: no such sale. */
 void sale_set_state(struct redis *, const char *sku, enum sale_state,
     sale_done_fn *, void *arg);
+
+/* --- Recovering --- */
+
+/*
+ * Epochs: a sale remembers the run id of the Redis that it was opened on or
+ * rebuilt for, fs:epoch the run id of the one that has all sales.  On another
+ * Redis (after a restart, on a replica that took over) nothing is sold until
+ * somebody has rebuilt it from MySQL and what survived.
+ */
+typedef void sale_epoch_fn(enum err, bool complete, void *arg);
+
+/* Is everything rebuilt for the Redis that we are connected to? */
+void sale_check_epoch(struct redis *, sale_epoch_fn *, void *arg);
+/* Everything is. */
+void sale_set_epoch(struct redis *, sale_done_fn *, void *arg);
 
 #endif

@@ -22,3 +22,4 @@ EMBED(open);
 EMBED(queued);
 EMBED(settle);
 EMBED(state);
+EMBED(rebuild);

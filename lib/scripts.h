@@ -9,5 +9,6 @@ extern struct redis_script script_open;
 extern struct redis_script script_queued;
 extern struct redis_script script_settle;
 extern struct redis_script script_state;
+extern struct redis_script script_rebuild;
 
 #endif

@@ -5,6 +5,7 @@
 --       2 sale id  3 stock  4 sku
 --       5 name  6 limit  7 opens at  8 closes at  9 price  10 currency
 --         ("" = as in the sale before, or the default)
+--       11 epoch: the run id of this Redis
 --
 -- Returns {"exists"}, or {"ok", outbox entry id, sale id, revision, total,
 -- name, limit, opens at, closes at, price, currency, created at}.
@@ -34,7 +35,7 @@ end
 
 -- A closing time that was kept, but is over or comes before the opening,
 -- belongs to the sale that it closed.
-local opens_at, closes_at = tonumber(terms[3]), tonumber(terms[4])
+local opens_at, closes_at = tonumber(terms[3]) or 0, tonumber(terms[4]) or 0
 if ARGV[8] == '' and closes_at <= math.max(opens_at, tonumber(now)) then
   terms[4] = '0'
 end
@@ -47,7 +48,8 @@ if redis.call('EXISTS', orders) == 1 then
 end
 
 redis.call('HSET', sale_key, 'sale_id', sale_id, 'revision', 1,
-  'total', stock, 'remaining', stock, 'state', 'open', 'created_at', now)
+  'total', stock, 'remaining', stock, 'state', 'open', 'created_at', now,
+  'epoch', ARGV[11])
 for i = 1, #fields do
   redis.call('HSET', sale_key, fields[i], terms[i])
 end
@@ -56,6 +58,6 @@ local entry = redis.call('XADD', outbox, '*',
   'type', 'sale', 'sale_id', sale_id, 'revision', 1, 'total', stock,
   'name', terms[1], 'limit', terms[2], 'opens_at', terms[3],
   'closes_at', terms[4], 'price', terms[5], 'currency', terms[6],
-  'created_at', now)
+  'created_at', now, 'state', 'open')
 return {'ok', entry, sale_id, '1', stock, terms[1], terms[2], terms[3],
   terms[4], terms[5], terms[6], now}

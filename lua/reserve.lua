@@ -2,6 +2,7 @@
 --
 -- KEYS  1 sale  2 buyers  3 requests  4 orders  5 outbox
 -- ARGV  1 order id  2 user  3 quantity  4 idempotency key ("" = none)
+--       5 epoch: the run id of this Redis ("" = do not compare)
 --
 -- Returns a status, then what belongs to it:
 --   ok             sale id, revision, total, remaining, price, currency,
@@ -10,7 +11,7 @@
 --   sold_out       remaining
 --   limit_reached  limit
 --   not_open       opens at (ms)
---   closed, paused, no_sale
+--   closed, paused, no_sale, recovering
 --
 -- Atomic because everything hangs together: stock, the buyer's limit, the
 -- memory of the request and the message that carries the order on.  Were the
@@ -19,17 +20,22 @@
 --
 -- A request that was accepted before is answered first: its answer stays true
 -- when the sale is sold out, paused or over by now.  A missing sale is an
--- error, never an empty one: nothing is reloaded here.
+-- error, never an empty one: nothing is reloaded here.  A sale that was opened
+-- on, or rebuilt for, another Redis than this may lack its last orders: it
+-- waits for the keeper.
 
 local sale_key, buyers, requests, orders, outbox = unpack(KEYS)
-local order_id, user, quantity, request_key = unpack(ARGV)
+local order_id, user, quantity, request_key, epoch = unpack(ARGV)
 quantity = tonumber(quantity)
 
 local sale = redis.call('HMGET', sale_key,
-  'remaining', 'state', 'opens_at', 'closes_at', 'limit')
+  'remaining', 'state', 'opens_at', 'closes_at', 'limit', 'epoch')
 local remaining = tonumber(sale[1])
 if not remaining then
   return {'no_sale'}
+end
+if epoch ~= '' and sale[6] ~= epoch then
+  return {'recovering'}
 end
 
 local request = user .. ' ' .. request_key
@@ -42,7 +48,7 @@ if request_key ~= '' then
 end
 
 if sale[2] ~= 'open' then
-  return {sale[2]}
+  return {sale[2] == 'paused' and 'paused' or 'closed'}
 end
 
 local opens_at, closes_at = tonumber(sale[3]), tonumber(sale[4])
@@ -60,15 +66,22 @@ if remaining < quantity then
 end
 
 local limit = tonumber(sale[5])
-if limit > 0 then
-  local held = tonumber(redis.call('HGET', buyers, user) or 0)
-  if held + quantity > limit then
-    return {'limit_reached', limit}
-  end
+local held = tonumber(redis.call('HGET', buyers, user) or 0)
+if limit > 0 and held + quantity > limit then
+  return {'limit_reached', limit}
 end
 
+-- Redis does not roll back: what can fail because of damaged data fails here,
+-- before the first write, or a unit would be gone without an order.
 local terms = redis.call('HMGET', sale_key,
   'sale_id', 'revision', 'total', 'price', 'currency')
+for i = 1, 5 do
+  assert(terms[i], 'the sale is damaged')
+end
+redis.call('HLEN', requests)
+redis.call('HLEN', orders)
+redis.call('XLEN', outbox)
+
 remaining = redis.call('HINCRBY', sale_key, 'remaining', -quantity)
 redis.call('HINCRBY', buyers, user, quantity)
 if request_key ~= '' then

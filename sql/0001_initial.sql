@@ -27,6 +27,8 @@ CREATE TABLE IF NOT EXISTS sales (
 		COMMENT 'in the smallest unit of the currency',
 	currency       CHAR(3)      NOT NULL,
 	created_at     DATETIME(3)      NULL,
+	state          VARCHAR(8)   NOT NULL DEFAULT 'open'
+		COMMENT 'open, paused or closed: what the operator set',
 	PRIMARY KEY (sale_id),
 	KEY sku (sku)
 ) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
@@ -47,7 +49,8 @@ CREATE TABLE IF NOT EXISTS orders (
 	reserved_at   DATETIME(3)      NULL COMMENT 'in Redis',
 	created_at    DATETIME(3)  NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
 	PRIMARY KEY (id),
-	KEY sale_status (sale_id, status, quantity)
+	KEY sale_status (sale_id, status, quantity),
+	KEY sale (sale_id) COMMENT 'ends in id: the orders in their order'
 ) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
 -- Messages that could not be made sense of, for a person to look at.

@@ -15,10 +15,11 @@
 
 #include "consumer.h"
 #include "keeper.h"
+#include "recovery.h"
 #include "stats.h"
 
-/* The first child is the keeper, the others are consumers. */
-#define KEEPERS 1
+/* The first children have their own duties, the others are consumers. */
+enum { KEEPER, RECOVERY, DUTIES };
 static unsigned children;
 
 static enum err
@@ -114,8 +115,14 @@ static int
 child(unsigned slot, void *arg)
 {
 	metrics_use_slot(1 + slot);
-	return slot % children < KEEPERS ? keeper_main(arg)
-					 : consumer_main(arg);
+	switch (slot % children) {
+	case KEEPER:
+		return keeper_main(arg);
+	case RECOVERY:
+		return recovery_main(arg);
+	default:
+		return consumer_main(arg);
+	}
 }
 
 int
@@ -129,7 +136,7 @@ main(int argc, char **argv)
 	config_log(&config, &about);
 	log_info("%s", db_library());
 	/* CONSUMERS cannot change with a reload: remember it. */
-	children = KEEPERS + config.consumers;
+	children = DUTIES + config.consumers;
 	stats_init(1 + 2 * children);
 	return pool_run(&(struct pool_options){
 	    .name = "worker",

@@ -23,6 +23,7 @@ STACKS = {
     "lighttpd-spawn-fcgi": {"WEB": "lighttpd", "FCGI_LAUNCH": "spawn-fcgi"},
     # Their parts get stopped and killed.
     "outages": {"WEB": "nginx"},
+    "recovery": {"WEB": "nginx"},
     "processes": {"WEB": "nginx"},
 }
 EVERYDAY = ("nginx", "lighttpd")

@@ -1,0 +1,139 @@
+#include "rebuild.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "arguments.h"
+#include "log.h"
+#include "scripts.h"
+
+/* A rebuilder that is silent for so long has died. */
+#define LEASE_MS 30000
+
+struct step {
+	sale_rebuild_fn *fn;
+	void *arg;
+};
+
+static enum rebuild_outcome
+read_outcome(const char *status)
+{
+	static const char *const names[] = {[REBUILD_OK] = "ok",
+	    [REBUILD_FRESH] = "fresh",
+	    [REBUILD_BUSY] = "busy",
+	    [REBUILD_LOST] = "lost",
+	    [REBUILD_NOTHING] = "nothing"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(status, names[i]) == 0)
+			return (enum rebuild_outcome)i;
+	return REBUILD_FAILED;
+}
+
+static void
+on_step(enum err err, const struct redis_value *v, void *arg)
+{
+	struct step *step = arg;
+	enum rebuild_outcome outcome = REBUILD_FAILED;
+
+	if (err == ERR_OK)
+		outcome = read_outcome(redis_text(redis_at(v, 0)));
+	else if (err == ERR_REFUSED)
+		log_error("rebuild: Redis says: %s", redis_text(v));
+	step->fn(outcome, redis_int(redis_at(v, 1)), step->arg);
+	free(step);
+}
+
+static void
+start(struct arguments *a, const char *sku, const char *name, const char *token)
+{
+	arguments_init(a);
+	arguments_add_key(a, sku, "sale");
+	arguments_add_key(a, sku, "buyers");
+	arguments_add_key(a, sku, "requests");
+	arguments_add_key(a, sku, "orders");
+	arguments_add_key(a, sku, "outbox");
+	arguments_add_text(a, name);
+	arguments_add_text(a, token);
+}
+
+static void
+call(struct redis *redis, const struct arguments *a, sale_rebuild_fn *fn,
+    void *arg)
+{
+	struct step *step = malloc(sizeof(*step));
+
+	if (step == NULL)
+		abort();
+	*step = (struct step){fn, arg};
+	redis_eval(
+	    redis, &script_rebuild, a->n_keys, a->list, a->n, on_step, step);
+}
+
+/* The set of SKUs lives in another slot of a cluster, so the script cannot
+ * add to it; and who reads it ignores a SKU without a sale. */
+static void
+on_listed(enum err err, const struct redis_value *v, void *arg)
+{
+	(void)err;
+	(void)v;
+	(void)arg;
+}
+
+void
+sale_rebuild_begin(struct redis *redis, const char *sku, const char *token,
+    const struct sale *known, sale_rebuild_fn *fn, void *arg)
+{
+	struct arguments a;
+
+	start(&a, sku, "begin", token);
+	arguments_add_text(&a, redis_run_id(redis));
+	arguments_add_number(&a, LEASE_MS);
+	if (known != NULL) {
+		arguments_add_text(&a, known->id);
+		arguments_add_number(&a, known->revision);
+		arguments_add_number(&a, known->total);
+		arguments_add_text(&a, known->name);
+		arguments_add_number(&a, known->limit);
+		arguments_add_number(&a, known->opens_at);
+		arguments_add_number(&a, known->closes_at);
+		arguments_add_number(&a, known->price_minor);
+		arguments_add_text(&a, known->currency);
+		arguments_add_number(&a, known->created_at);
+		arguments_add_text(&a, sale_state_name(known->state));
+	}
+	if (known != NULL)
+		redis_call(
+		    redis, on_listed, NULL, "SADD", "fs:sales", sku, NULL);
+	call(redis, &a, fn, arg);
+}
+
+void
+sale_rebuild_add(struct redis *redis, const char *sku, const char *token,
+    const struct rebuild_order *orders, size_t n, sale_rebuild_fn *fn,
+    void *arg)
+{
+	struct arguments a;
+
+	start(&a, sku, "add", token);
+	arguments_add_number(&a, LEASE_MS);
+	for (size_t i = 0; i < n && i < REBUILD_ORDERS_MAX; i++) {
+		arguments_add_text(&a, orders[i].id);
+		arguments_add_text(&a, orders[i].status);
+		arguments_add_number(&a, orders[i].quantity);
+		arguments_add_text(&a, orders[i].user_id);
+		arguments_add_text(&a, orders[i].request_key);
+	}
+	call(redis, &a, fn, arg);
+}
+
+void
+sale_rebuild_finish(struct redis *redis, const char *sku, const char *token,
+    sale_rebuild_fn *fn, void *arg)
+{
+	struct arguments a;
+
+	start(&a, sku, "finish", token);
+	arguments_add_text(&a, redis_run_id(redis));
+	call(redis, &a, fn, arg);
+}

@@ -1,0 +1,46 @@
+/*
+ * Rebuilding a sale in a Redis that may have lost data: lua/rebuild.lua as
+ * functions.  Who rebuilds has a token; the sale sells nothing until the last
+ * step, and a rebuilder that stops is followed by another when its lease is
+ * over.
+ */
+#ifndef FLASHSALE_REBUILD_H
+#define FLASHSALE_REBUILD_H
+
+#include <stdint.h>
+
+#include "message.h"
+#include "redis.h"
+
+enum rebuild_outcome {
+	REBUILD_OK,
+	REBUILD_FRESH,	 /* nothing to do */
+	REBUILD_BUSY,	 /* another rebuilder is at it */
+	REBUILD_LOST,	 /* another rebuilder took over */
+	REBUILD_NOTHING, /* no such sale, neither in MySQL nor here */
+	REBUILD_FAILED,	 /* Redis did not answer */
+};
+
+/* An order as MySQL has it. */
+struct rebuild_order {
+	char id[UUID_TEXT_SIZE];
+	char status[16];
+	int64_t quantity;
+	char user_id[USER_MAX + 1];
+	char request_key[REQUEST_KEY_MAX + 1]; /* "" = none */
+};
+
+#define REBUILD_ORDERS_MAX 400 /* at once */
+
+typedef void sale_rebuild_fn(
+    enum rebuild_outcome, int64_t remaining, void *arg);
+
+/* known: the newest sale of the SKU in MySQL, or NULL when it has none. */
+void sale_rebuild_begin(struct redis *, const char *sku, const char *token,
+    const struct sale *known, sale_rebuild_fn *, void *arg);
+void sale_rebuild_add(struct redis *, const char *sku, const char *token,
+    const struct rebuild_order *, size_t n, sale_rebuild_fn *, void *arg);
+void sale_rebuild_finish(struct redis *, const char *sku, const char *token,
+    sale_rebuild_fn *, void *arg);
+
+#endif

@@ -1,0 +1,209 @@
+"""Redis has lost data: nothing is sold until it is rebuilt from MySQL, the
+queue and what survived; then everything is as the buyers were told."""
+
+import shutil
+
+import pytest
+
+from harness.crowd import Load, accepted, count, rush
+from harness.wait import eventually, stays
+from harness.web import assert_problem
+
+pytestmark = pytest.mark.stacks("recovery")
+
+
+@pytest.fixture(autouse=True)
+def everything_runs(stack):
+    stack.wait_healed()
+
+
+@pytest.fixture(autouse=True)
+def errors_are_expected(expect_errors):
+    expect_errors("(?i)redis|sqs|mysql|unavailable|timeout|queue|send")
+
+
+def redis_files(stack):
+    return stack.directory / "data" / "redis"
+
+
+def wipe(stack):
+    """Redis starts again with nothing."""
+    with stack.without("redis"):
+        shutil.rmtree(redis_files(stack) / "appendonlydir")
+
+
+class Backup:
+    """Redis' data of a moment, to go back to."""
+
+    def __init__(self, stack, directory):
+        self.stack, self.copy = stack, directory / "copy"
+        with stack.without("redis"):
+            shutil.copytree(redis_files(stack), self.copy)
+        stack.wait_healed()
+
+    def restore(self):
+        with self.stack.without("redis"):
+            shutil.rmtree(redis_files(self.stack))
+            shutil.copytree(self.copy, redis_files(self.stack))
+
+
+def wait_rebuilt(stack, sku, timeout=60):
+    """Until then, nothing but "recovering" is heard."""
+    def rebuilt():
+        reply = stack.web.get(f"/stock/{sku}")
+        if reply.status == 200 and reply.json["status"] != "recovering":
+            return True
+        assert reply.status == 200 or reply.code in (
+            "recovering", "unavailable"), reply
+        return False
+    eventually(rebuilt, timeout, f"{sku} rebuilt")
+
+
+def assert_books(stack, sku, ids, total):
+    stack.wait_settled(sku, ids)
+    stock = stack.web.stock(sku)
+    assert stock["remaining"] == total - stack.books.units(sku), stock
+
+
+def test_restart_with_nothing(stack, new_sale):
+    sku = new_sale(stock=10, limit=2, name="Café")
+    before = stack.web.stock(sku)
+    order = stack.web.buy(sku, "alice", quantity=2, key="k1").json
+    stack.wait_settled(sku, [order["orderId"]])
+    wipe(stack)
+    eventually(lambda: stack.web.buy(sku, "bob").code == "recovering", 20)
+    reply = stack.web.buy(sku, "bob")
+    if reply.status == 503:  # it may be over by now
+        assert_problem(reply, 503, "recovering")
+        assert int(reply.headers["retry-after"]) >= 1
+    wait_rebuilt(stack, sku)
+    after = stack.web.stock(sku)
+    assert after["saleId"] == before["saleId"]
+    assert (after["name"], after["limit"]) == ("Café", 2)
+    # The request is remembered, the limit too, and the order's status.
+    again = stack.web.buy(sku, "alice", quantity=2, key="k1")
+    assert again.status == 202 and again.json["orderId"] == order["orderId"]
+    assert_problem(stack.web.buy(sku, "alice"), 409, "limit_reached")
+    assert stack.web.order(sku, order["orderId"])["status"] == "confirmed"
+    bob = stack.web.buy(sku, "bob").json["orderId"]
+    assert_books(stack, sku, [order["orderId"], bob], 10)
+
+
+def test_unknown_sku_is_not_denied_too_soon(stack, new_sale):
+    """While Redis is empty nobody can say that there is no such sale."""
+    sku = new_sale()
+    stack.wait_settled(sku, [])
+    eventually(lambda: stack.books.sales(sku))
+    wipe(stack)
+    eventually(lambda: stack.web.get("/stock/never-was").code
+               == "recovering", 20)
+    assert_problem(stack.web.get("/readyz"), 503, "recovering")
+    wait_rebuilt(stack, sku)
+    eventually(lambda: stack.web.get("/stock/never-was").code
+               == "no_such_sale", 20)
+    eventually(lambda: stack.web.get("/readyz").status == 200, 20)
+
+
+def test_older_data(stack, new_sale, tmp_path):
+    """Redis comes back without its last orders."""
+    sku = new_sale(stock=100, limit=0)
+    first = [o.body["orderId"] for o in accepted(
+        rush(stack.web, sku, [f"a{n}" for n in range(20)], 10))]
+    stack.wait_settled(sku, first)
+    backup = Backup(stack, tmp_path)
+    wait_rebuilt(stack, sku)
+    second = [o.body["orderId"] for o in accepted(
+        rush(stack.web, sku, [f"b{n}" for n in range(30)], 10))]
+    assert len(second) == 30
+    backup.restore()
+    wait_rebuilt(stack, sku)
+    assert stack.web.stock(sku)["remaining"] == 50
+    outcomes = rush(stack.web, sku, [f"c{n}" for n in range(80)], 20)
+    assert count(outcomes) == {"accepted": 50, "sold_out": 30}
+    third = [o.body["orderId"] for o in accepted(outcomes)]
+    assert_books(stack, sku, first + second + third, 100)
+
+
+def test_orders_that_only_the_queue_has(stack, new_sale):
+    """Told 202, not in MySQL yet: the rebuild waits for them."""
+    sku = new_sale(stock=50, limit=0)
+    stack.wait_settled(sku, [])
+    eventually(lambda: stack.books.sales(sku))
+    with stack.without("worker"):
+        bought = [o.body["orderId"] for o in accepted(
+            rush(stack.web, sku, [f"u{n}" for n in range(30)], 10))]
+        assert len(bought) == 30
+        wipe(stack)
+        stays(lambda: stack.web.buy(sku, "x").status == 503, 2.0)
+    wait_rebuilt(stack, sku)
+    assert stack.web.stock(sku)["remaining"] == 20
+    assert_books(stack, sku, bought, 50)
+
+
+def test_orders_that_only_the_outbox_has(stack, new_sale, tmp_path):
+    """Reserved while SQS was away, and Redis restarts with its data."""
+    sku = new_sale(stock=50, limit=0)
+    stack.wait_settled(sku, [])
+    with stack.without("worker"):
+        with stack.without("sqs"):
+            bought = [o.body["orderId"] for o in accepted(
+                rush(stack.web, sku, [f"u{n}" for n in range(30)], 10))]
+            assert len(bought) == 30
+            stack.kill("redis")
+    wait_rebuilt(stack, sku)
+    assert stack.web.stock(sku)["remaining"] == 20
+    assert_books(stack, sku, bought, 50)
+
+
+def test_closed_stays_closed(stack, new_sale):
+    """What the operator has set is not undone by an accident."""
+    paused, closed = new_sale(), new_sale()
+    assert stack.cli("pause", paused).returncode == 0
+    assert stack.cli("close", closed).returncode == 0
+    eventually(lambda: [s["state"] for s in stack.books.sales(paused)
+                        + stack.books.sales(closed)] == ["paused", "closed"])
+    wipe(stack)
+    wait_rebuilt(stack, closed)
+    wait_rebuilt(stack, paused)
+    assert_problem(stack.web.buy(closed, "alice"), 409, "closed")
+    assert_problem(stack.web.buy(paused, "alice"), 409, "paused")
+
+
+def test_mysql_away_meanwhile(stack, new_sale):
+    """No rebuild without MySQL; it goes on when MySQL is back."""
+    sku = new_sale(stock=10)
+    order = stack.web.buy(sku, "alice").json["orderId"]
+    stack.wait_settled(sku, [order])
+    with stack.without("mariadb"):
+        wipe(stack)
+        stays(lambda: stack.web.buy(sku, "bob").status == 503, 8.0)
+    wait_rebuilt(stack, sku)
+    assert stack.web.stock(sku)["remaining"] == 9
+    assert_books(stack, sku, [order], 10)
+
+
+def test_lost_in_mid_sale_three_times(stack, new_sale):
+    """Under load, with whatever Redis has on its disk, or nothing."""
+    sku = new_sale(stock=3000, limit=0)
+    bought = []
+    for lose in (lambda: stack.kill("redis"), lambda: wipe(stack),
+                 lambda: stack.kill("redis")):
+        with Load(stack.web, sku) as load:
+            eventually(lambda: len(accepted(load.outcomes)) > 50)
+            lose()
+            stays(lambda: True, 0.5)
+        assert not load.failures
+        assert {o.status for o in load.outcomes} <= {202, 409, 503}
+        bought += [o.body["orderId"] for o in accepted(load.outcomes)
+                   if o.body["status"] == "queued"]
+        wait_rebuilt(stack, sku)
+    rush(stack.web, sku, [f"last{n}" for n in range(3000)], 100)
+    assert stack.web.stock(sku)["remaining"] == 0
+    eventually(lambda: stack.outbox(sku) == 0
+               and stack.queue.depth() == 0, 120)
+    ids = set(stack.books.ids(sku))
+    assert set(bought) <= ids
+    # An order that only the lost Redis knew leaves a unit unsold at most;
+    # none is sold twice.
+    assert stack.books.units(sku) <= 3000
+    assert not stack.books.ids(sku, "rejected")
