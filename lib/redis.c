@@ -279,7 +279,7 @@ put_count(char *out, char sign, size_t count)
 static char *
 format_command(const struct redis_argument *args, size_t n, int *len)
 {
-	size_t size = COUNT_MAX;
+	size_t size = COUNT_MAX + 1;
 	char *wire, *out;
 
 	for (size_t i = 0; i < n; i++)
@@ -295,6 +295,7 @@ format_command(const struct redis_argument *args, size_t n, int *len)
 		*out++ = '\n';
 	}
 	*len = (int)(out - wire);
+	*out = '\0'; /* hiredis looks at what follows a lone word */
 	return wire;
 }
 
