@@ -27,6 +27,8 @@ endif
 MYSQL_CONFIG = $(firstword $(shell command -v mariadb_config mysql_config))
 MYSQL_CFLAGS = $(shell $(MYSQL_CONFIG) --include)
 MYSQL_LIBS = $(shell $(MYSQL_CONFIG) --libs)
+# make V=1 shows the commands.
+Q := $(if $(V),,@)
 ALL_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -Ilib \
 	$(WARNINGS) $(HARDENING) $(MYSQL_CFLAGS) $(CFLAGS)
 ALL_LDFLAGS = $(LINKING) $(LDFLAGS)
@@ -49,9 +51,16 @@ build/.packages-build: deploy/local/packages
 	deploy/local/packages build
 	@mkdir -p build && touch $@
 
-$(OBJ)/%.o: %.c | build/.packages-build
+# Other flags, other objects.
+$(OBJ)/.flags: build/.packages-build FORCE
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	@echo '$(CC) $(ALL_CFLAGS)' | cmp -s - $@ || \
+		echo '$(CC) $(ALL_CFLAGS)' >$@
+
+$(OBJ)/%.o: %.c $(OBJ)/.flags
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  CC $@")
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # References from assembler text are invisible to a link-time optimizer.
 $(OBJ)/lib/scripts.o $(OBJ)/lib/migrations.o: ALL_CFLAGS += -fno-lto
@@ -63,33 +72,39 @@ $(OBJ)/lib/migrations.o: $(wildcard sql/*.sql)
 
 $(OUT)/libflashsale.a: $(LIB_OBJS)
 	@rm -f $@
-	ar rcs $@ $^
+	$(Q)ar rcs $@ $^
 
 $(OUT)/flashsale-fcgi: $(FCGI_OBJS) $(OUT)/libflashsale.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+	$(if $(V),,@echo "  LD $@")
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 $(OUT)/flashsale-worker: $(WORKER_OBJS) $(OUT)/libflashsale.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+	$(if $(V),,@echo "  LD $@")
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 $(OUT)/flashsale: $(CLI_OBJS) $(OUT)/libflashsale.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+	$(if $(V),,@echo "  LD $@")
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 # A unit test sees lib/ and everything of fcgi/ but its main().
 $(OUT)/tests/%: $(OBJ)/tests/unit/%.o $(filter-out %/main.o,$(FCGI_OBJS)) \
 		$(OUT)/libflashsale.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka -lfcgi $(LIBS)
+	$(if $(V),,@echo "  LD $@")
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka -lfcgi $(LIBS)
 
 # test_cli_*: everything of cli/ instead.
 $(OUT)/tests/test_cli_%: $(OBJ)/tests/unit/test_cli_%.o \
 		$(filter-out %/main.o,$(CLI_OBJS)) $(OUT)/libflashsale.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
+	$(if $(V),,@echo "  LD $@")
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
 
 # The benchmark's bare loop.
 $(OUT)/bench/send: $(OBJ)/tests/bench/send.o $(OUT)/libflashsale.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+	$(if $(V),,@echo "  LD $@")
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 
@@ -179,5 +194,6 @@ help: ## this list
 
 .PHONY: all clean test unit-tests bench lint docs format demo up down jmeter \
 	install help
+FORCE:
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -5,6 +5,9 @@
 # The caller has set here=, the folder of this file, as an absolute path.
 # shellcheck disable=SC2154
 root=$(cd "$here/../.." && pwd)
+# Servers are in sbin, which is not in the PATH of an ordinary user.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+export PATH
 # Downloads and templates, shared by all stacks of a work tree.
 CACHE_DIR=${CACHE_DIR:-$root/build/cache}
 

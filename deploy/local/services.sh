@@ -92,6 +92,7 @@ expect() {
 		fi
 		sleep 0.1
 	done
+	say "  $1 is ready"
 }
 
 deaths_of() {

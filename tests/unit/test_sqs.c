@@ -43,7 +43,7 @@ start(struct fixture *f, const struct fake_step *steps, size_t n)
 	f->loop = ev_loop_new(0);
 	fake_start(&f->server, f->loop, steps, n);
 	f->config = aws_config_blank();
-	f->config.sqs_timeout_ms = 500;
+	f->config.sqs_timeout_ms = 2000; /* valgrind is slow */
 	f->config.aws_endpoint_url_sqs = f->server.url;
 	f->config.aws_access_key_id = "AKIDEXAMPLE";
 	f->config.aws_secret_access_key = "secret";
