@@ -193,7 +193,6 @@ help: ## this list
 		expand -t 16
 
 .PHONY: all clean test unit-tests bench lint docs format demo up down jmeter \
-	install help
-FORCE:
+	install help FORCE
 .DELETE_ON_ERROR:
-.SECONDARY:
+.SECONDARY: $(patsubst %.c,$(OBJ)/%.o,$(wildcard tests/unit/*.c tests/bench/*.c))
