@@ -18,7 +18,7 @@
 /* --- Requests --- */
 
 #define REQUEST_MAX (64 * 1024)	       /* bytes on the wire */
-#define REQUEST_PARAMS_MAX (16 * 1024) /* bytes of parameters */
+#define REQUEST_PARAMS_MAX (40 * 1024) /* web servers refuse before that */
 #define BODY_MAX 4096 /* bytes kept of a body; a longer one is told */
 
 /*

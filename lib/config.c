@@ -107,7 +107,7 @@ static const struct setting settings[] = {
 	{"RESPONDERS", NUMBER, FIELD(responders), "0", 0, 256, FOR_FCGI, PUBLIC, 'n',
 	    "responder processes; 0 = as many as cores"},
 	{"ADMIN_TOKEN", TEXT, FIELD(admin_token), "", 0, 0, FOR_FCGI, SECRET, 0,
-	    "bearer token of /reset and /reset-stock, 16 characters or more; unset = admin is off"},
+	    "bearer token of /reset and /reset-stock, 16 to 400 characters; unset = admin is off"},
 	{"SEND_CONCURRENCY", NUMBER, FIELD(send_concurrency), "8", 1, 64, FOR_FCGI, PUBLIC, 0,
 	    "SQS sends in flight per responder"},
 	{"SEND_DEADLINE_MS", NUMBER, FIELD(send_deadline_ms), "3000", 100, 60000, FOR_FCGI, PUBLIC, 0,
@@ -367,9 +367,9 @@ check_whole(const struct config *config, char *why, size_t size)
 {
 	size_t token = strlen(config->admin_token);
 
-	if (token > 0 && token < 16) {
+	if (token > 0 && (token < 16 || token > 400)) {
 		snprintf(why, size,
-		    "ADMIN_TOKEN: must have 16 characters or more (make one "
+		    "ADMIN_TOKEN: must have 16 to 400 characters (make one "
 		    "with: openssl rand -hex 24)");
 		return ERR_BAD_INPUT;
 	}
