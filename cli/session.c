@@ -88,7 +88,8 @@ session_open(struct session *s, const struct config *config)
 			fatal(EXIT_UNAVAIL,
 			    "Redis cannot be reached: is it running, and is "
 			    "REDIS_URL right?");
-		session_sleep(s, 0.002);
+		if (!session_sleep(s, 0.002))
+			fatal(EXIT_UNAVAIL, "interrupted");
 	}
 }
 
@@ -220,6 +221,7 @@ struct outbox_sum {
 	const char *sale_id;
 	int64_t units;
 	size_t entries;
+	char last[ENTRY_ID_SIZE]; /* of those, or "" */
 };
 
 static void
@@ -232,11 +234,13 @@ on_outbox(enum err err, const struct outbox_entry *entries, size_t n, void *arg)
 	for (i = 0; i < n; i++) {
 		const struct message *m = &entries[i].message;
 
-		if (m->type == MESSAGE_ORDER &&
+		if (!entries[i].is_damaged && m->type == MESSAGE_ORDER &&
 		    strcmp(m->order.sale_id, sum->sale_id) == 0)
 			sum->units += m->order.quantity;
 	}
-	sum->entries = n;
+	if (n > 0)
+		memcpy(sum->last, entries[n - 1].id, sizeof(sum->last));
+	sum->entries += n;
 	answer(slot, err);
 }
 
@@ -246,10 +250,15 @@ session_read_outbox(struct session *s, const char *sku, const char *sale_id,
 {
 	struct outbox_sum sum = {.sale_id = sale_id};
 	struct answer_slot slot = {.session = s, .out = &sum};
+	size_t before;
 	enum err err;
 
-	sale_read_outbox(s->redis, sku, 0, OUTBOX_READ_MAX, on_outbox, &slot);
-	err = wait_for(&slot);
+	do {
+		before = sum.entries;
+		sale_read_outbox(s->redis, sku, sum.last, 0, on_outbox, &slot);
+		err = wait_for(&slot);
+	} while (err == ERR_OK && sum.entries == before + OUTBOX_PAGE &&
+		 sum.entries < OUTBOX_LOOK_MAX);
 	*units = sum.units;
 	*entries = sum.entries;
 	return err;

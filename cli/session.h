@@ -55,10 +55,10 @@ enum err session_start_sale(struct session *, const struct sale_change *,
 enum err session_set_state(
     struct session *, const char *sku, enum sale_state) MUST_CHECK;
 
-#define OUTBOX_READ_MAX 100 /* entries, of the oldest */
+#define OUTBOX_LOOK_MAX 100000 /* entries: about a second's reading */
 
-/* The units of this sale that wait in the outbox, as far as can be read:
- * of the OUTBOX_READ_MAX oldest entries; *entries of them there were. */
+/* The units of this sale that wait in the outbox, in its OUTBOX_LOOK_MAX
+ * oldest entries; *entries of them were read. */
 enum err session_read_outbox(struct session *, const char *sku,
     const char *sale_id, int64_t *units, size_t *entries) MUST_CHECK;
 

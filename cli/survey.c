@@ -64,7 +64,7 @@ survey_sale(struct session *s, const char *sku, struct survey *v)
 		    s, sku, v->view.sale.id, &v->reserved, &entries);
 	if (err != ERR_OK)
 		return err;
-	if (v->view.outbox > OUTBOX_READ_MAX) {
+	if (entries >= OUTBOX_LOOK_MAX && v->view.outbox > (int64_t)entries) {
 		v->is_estimate = true;
 		v->reserved += v->view.outbox - (int64_t)entries;
 	}

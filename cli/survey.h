@@ -35,7 +35,7 @@ struct survey {
 	int64_t taken;
 	int64_t reserved; /* units in the outbox */
 	bool is_estimate; /* the outbox is too long to read: the entries
-			     behind OUTBOX_READ_MAX count as a unit each */
+			     behind OUTBOX_LOOK_MAX count as a unit each */
 	bool has_book;	  /* was MySQL reached? */
 	struct ledger_book book;
 	int64_t queued; /* never below 0; only with has_book */

@@ -14,8 +14,6 @@
 #include "log.h"
 #include "scripts.h"
 
-#define OUTBOX_READ_MAX 100
-
 /* A question under way: what to do with its answer. */
 struct question {
 	union {
@@ -289,7 +287,7 @@ read_sale_entry(const struct redis_value *f, const char *sku, struct sale *s)
 		s->state = SALE_OPEN;
 }
 
-static bool
+static void
 read_entry(
     const struct redis_value *v, const char *sku, struct outbox_entry *entry)
 {
@@ -308,44 +306,44 @@ read_entry(
 		read_order_entry(fields, sku, &m->order);
 		id = m->order.id;
 	}
-	return entry->id[0] != '\0' && uuid_is_valid(id, strlen(id));
+	entry->is_damaged = !uuid_is_valid(id, strlen(id));
 }
 
 static void
 on_outbox(enum err err, const struct redis_value *v, void *arg)
 {
 	struct question *q = arg;
-	size_t n = 0, size = redis_array_size(v);
-	struct outbox_entry *entries = calloc(size + 1, sizeof(*entries));
+	size_t n = redis_array_size(v);
+	struct outbox_entry *entries = calloc(n + 1, sizeof(*entries));
 
 	if (entries == NULL)
 		err = ERR_NOMEM;
-	for (size_t i = 0; err == ERR_OK && i < size; i++) {
-		if (read_entry(redis_at(v, i), q->sku, &entries[n]))
-			n++;
-		else
-			log_error("sale %s: outbox entry %s is damaged", q->sku,
-			    entries[n].id);
-	}
+	if (err != ERR_OK)
+		n = 0;
+	for (size_t i = 0; i < n; i++)
+		read_entry(redis_at(v, i), q->sku, &entries[i]);
 	q->fn.outbox(err, entries, n, q->arg);
 	free(entries);
 	free(q);
 }
 
 void
-sale_read_outbox(struct redis *redis, const char *sku, unsigned min_age_ms,
-    unsigned max, sale_outbox_fn *fn, void *arg)
+sale_read_outbox(struct redis *redis, const char *sku, const char *after,
+    unsigned min_age_ms, sale_outbox_fn *fn, void *arg)
 {
 	struct question *q = question_new(sku, arg);
-	char key[KEY_SIZE], end[NUMBER_SIZE], count[NUMBER_SIZE];
+	char key[KEY_SIZE], start[ENTRY_ID_SIZE + 1], end[NUMBER_SIZE],
+	    count[NUMBER_SIZE];
 
 	q->fn.outbox = fn;
 	snprintf(key, sizeof(key), "fs:{%s}:outbox", sku);
 	snprintf(end, sizeof(end), "%" PRId64, clock_wall_ms() - min_age_ms);
-	snprintf(count, sizeof(count), "%u",
-	    max < OUTBOX_READ_MAX ? max : OUTBOX_READ_MAX);
-	redis_call(
-	    redis, on_outbox, q, "XRANGE", key, "-", end, "COUNT", count, NULL);
+	/* "(" leaves the entry itself out. */
+	snprintf(
+	    start, sizeof(start), "%s%s", after[0] != '\0' ? "(" : "-", after);
+	snprintf(count, sizeof(count), "%d", OUTBOX_PAGE);
+	redis_call(redis, on_outbox, q, "XRANGE", key, start, end, "COUNT",
+	    count, NULL);
 }
 
 /* --- After MySQL --- */

@@ -66,6 +66,7 @@ void sale_reserve(
 
 struct outbox_entry {
 	char id[ENTRY_ID_SIZE];
+	bool is_damaged; /* there is no message in it */
 	struct message message;
 };
 
@@ -79,12 +80,16 @@ typedef void sale_done_fn(enum err, void *arg);
 void sale_mark_queued(struct redis *, const char *sku,
     const struct outbox_entry *const *, size_t n, sale_done_fn *, void *arg);
 
-/* Oldest entries first, not younger than min_age_ms, at most max (<= 100).
- * A damaged entry is logged and left out. */
+#define OUTBOX_PAGE 100 /* entries; fewer: there are no more behind them */
+
+/*
+ * A page of the outbox: oldest entries first, not younger than min_age_ms,
+ * from the one behind the id after; "" = from the first.
+ */
 typedef void sale_outbox_fn(
     enum err, const struct outbox_entry *, size_t n, void *arg);
-void sale_read_outbox(struct redis *, const char *sku, unsigned min_age_ms,
-    unsigned max, sale_outbox_fn *, void *arg);
+void sale_read_outbox(struct redis *, const char *sku, const char *after,
+    unsigned min_age_ms, sale_outbox_fn *, void *arg);
 
 /* --- After MySQL --- */
 

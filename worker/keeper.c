@@ -1,15 +1,18 @@
 /*
- * The keeper.  Once a second it goes through all SKUs, one after the other:
- * read what has been in the outbox for OUTBOX_AGE_MS, send it, and take out
- * what SQS has acknowledged.  What fails stays where it is for the next
- * round; nothing is ever rolled back.
+ * The keeper.  Once a second it goes through all SKUs, one after the other,
+ * and page by page through what has been in the outbox of each for
+ * OUTBOX_AGE_MS: send it, and take out what SQS has acknowledged.  What fails
+ * stays where it is for the next round and stands in nobody's way; nothing is
+ * ever rolled back.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <ev.h>
 
+#include "clock.h"
 #include "exit_codes.h"
 #include "log.h"
 #include "message.h"
@@ -26,14 +29,16 @@
 #define ROUND_SECONDS 1.0
 #define STATS_SECONDS 60.0
 #define CONNECTIONS 4
-#define READ_MAX 100 /* outbox entries at once; sale_read_outbox's maximum */
-#define BATCHES_MAX (READ_MAX / SQS_BATCH_MAX)
+#define STUCK_SECONDS 60.0 /* between two lines about what is stuck */
+#define BATCHES_MAX (OUTBOX_PAGE / SQS_BATCH_MAX)
 #define DEADLINE 0.9 /* of DRAIN_SECONDS, when the master kills */
 
 /* Entries that travel to SQS in one call. */
 struct batch {
 	struct keeper *keeper;
 	const struct outbox_entry *entries[SQS_BATCH_MAX];
+	char bodies[SQS_BATCH_MAX][MESSAGE_MAX + 1];
+	struct sqs_text texts[SQS_BATCH_MAX];
 	size_t n;
 };
 
@@ -42,93 +47,158 @@ struct keeper {
 	struct ev_loop *loop;
 	struct sqs *sqs;
 	struct redis *redis;
-	struct part queue;
+	struct part queue, outbox;
 	bool leaving;
 
+	/* a round */
 	bool in_round;
 	char (*skus)[SKU_MAX + 1];
 	size_t skus_n, sku; /* which one it is the turn of */
-	size_t resent;	    /* in this round */
+	size_t resent;
+	bool unmarked; /* something was sent and not taken out */
+	double pause;  /* longer than ROUND_SECONDS after a failure */
+	size_t stuck;  /* what cannot be sent, and the first of it */
+	char stuck_as[512];
+	double stuck_told; /* clock_seconds() */
 
-	struct outbox_entry entries[READ_MAX]; /* of that SKU */
+	/* a page of that SKU's outbox */
+	struct outbox_entry entries[OUTBOX_PAGE];
 	size_t entries_n;
+	char last[ENTRY_ID_SIZE]; /* where the next page begins */
 	struct batch batches[BATCHES_MAX];
-	size_t batches_out; /* not answered yet */
-	const struct outbox_entry *sent[READ_MAX];
+	size_t batches_n, batches_out; /* out: not answered yet */
+	const struct outbox_entry *sent[OUTBOX_PAGE];
 	size_t sent_n;
-	struct sqs_result failure; /* one of those that failed; or ERR_OK */
-	double last_line;	   /* for log_rate_ok */
+	struct sqs_result failure; /* of the service, not of an entry */
 
 	ev_timer round, stats, deadline;
 };
 
-static void read_outbox(struct keeper *);
+static void read_page(struct keeper *);
+
+/* --- Rounds --- */
 
 static void
-finish_round(struct keeper *k, double pause)
+note_stuck(struct keeper *k, const char *entry_id, const char *why)
 {
+	if (k->stuck++ == 0)
+		snprintf(k->stuck_as, sizeof(k->stuck_as), "%s %s: %s",
+		    k->skus[k->sku], entry_id, why);
+}
+
+static void
+tell_round(struct keeper *k)
+{
+	double now = clock_seconds();
+
 	if (k->resent > 0)
 		log_info(
 		    "brought %zu messages from the outbox to SQS", k->resent);
+	if (k->stuck == 0 ||
+	    (k->stuck_told > 0 && now - k->stuck_told < STUCK_SECONDS))
+		return;
+	log_error(
+	    "stuck in the outbox: %zu; the first is %s", k->stuck, k->stuck_as);
+	k->stuck_told = now;
+}
+
+static void
+finish_round(struct keeper *k)
+{
+	tell_round(k);
+	if (k->resent > 0 && !k->unmarked)
+		part_works(&k->outbox);
 	free(k->skus);
 	k->skus = NULL;
-	k->skus_n = k->sku = k->resent = 0;
+	k->skus_n = k->sku = k->resent = k->stuck = 0;
 	k->in_round = false;
 	if (k->leaving) {
 		ev_break(k->loop, EVBREAK_ALL);
 		return;
 	}
-	ev_timer_set(&k->round, pause, 0.);
+	ev_timer_set(&k->round, k->pause, 0.);
 	ev_timer_start(k->loop, &k->round);
+}
+
+/* The next round is to come after so many seconds, if not later. */
+static void
+postpone(struct keeper *k, double pause)
+{
+	if (k->pause < pause)
+		k->pause = pause;
 }
 
 static void
 next_sku(struct keeper *k)
 {
 	k->sku++;
-	read_outbox(k);
+	k->last[0] = '\0';
+	read_page(k);
+}
+
+static void
+next_page(struct keeper *k)
+{
+	if (k->entries_n == OUTBOX_PAGE)
+		read_page(k);
+	else
+		next_sku(k);
 }
 
 /* --- Sending --- */
 
+/*
+ * What was not marked is sent once more, which does no harm; but a Redis that
+ * refuses writes and answers reads is not to be a flood for SQS.
+ */
 static void
 on_marked(enum err err, void *arg)
 {
 	struct keeper *k = arg;
 
-	if (err != ERR_OK) {
-		/* They will be sent once more, which does no harm. */
-		finish_round(k, ROUND_SECONDS);
+	if (err == ERR_OK) {
+		k->resent += k->sent_n;
+		metrics_add(STAT_RESENT, (int64_t)k->sent_n);
+		next_page(k);
 		return;
 	}
-	if (k->entries_n == READ_MAX && k->sent_n == READ_MAX)
-		read_outbox(k);
-	else
+	k->unmarked = true;
+	postpone(k, part_failed(&k->outbox, "cannot take out what is sent: %s",
+			err_name(err)));
+	if (err == ERR_REFUSED)
 		next_sku(k);
+	else
+		finish_round(k);
 }
 
 /* All batches are answered. */
 static void
-finish_sending(struct keeper *k)
+finish_page(struct keeper *k)
 {
 	const struct sqs_result *failure = &k->failure;
 
-	if (failure->err == ERR_OK)
+	if (failure->err == ERR_OK && k->batches_n > 0)
 		part_works(&k->queue);
 	if (k->sent_n > 0) {
-		k->resent += k->sent_n;
-		metrics_add(STAT_RESENT, (int64_t)k->sent_n);
 		sale_mark_queued(k->redis, k->skus[k->sku], k->sent, k->sent_n,
 		    on_marked, k);
-		return;
+	} else if (failure->err == ERR_OK) {
+		next_page(k);
+	} else {
+		postpone(k, part_failed(&k->queue, "cannot send: %s %s %s",
+				err_name(failure->err), failure->code,
+				failure->message));
+		finish_round(k);
 	}
-	if (failure->err == ERR_OK || failure->sender_fault) {
-		next_sku(k);
-		return;
-	}
-	finish_round(
-	    k, part_failed(&k->queue, "cannot send: %s %s %s",
-		   err_name(failure->err), failure->code, failure->message));
+}
+
+static void
+note_refused(struct keeper *k, const char *entry_id, const struct sqs_result *r)
+{
+	char why[sizeof(r->code) + sizeof(r->message) + 16];
+
+	snprintf(why, sizeof(why), "SQS says %s %s", r->code, r->message);
+	note_stuck(k, entry_id, why);
 }
 
 static void
@@ -139,86 +209,106 @@ on_sent(const struct sqs_result *results, size_t n, void *arg)
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		if (results[i].err == ERR_OK) {
+		if (results[i].err == ERR_OK)
 			k->sent[k->sent_n++] = batch->entries[i];
-			continue;
-		}
-		k->failure = results[i];
-		if (results[i].sender_fault && log_rate_ok(&k->last_line))
-			log_error("SQS will not have outbox entry %s of %s: "
-				  "%s %s",
-			    batch->entries[i]->id, k->skus[k->sku],
-			    results[i].code, results[i].message);
+		else if (results[i].sender_fault)
+			note_refused(k, batch->entries[i]->id, &results[i]);
+		else
+			k->failure = results[i];
 	}
 	if (--k->batches_out == 0)
-		finish_sending(k);
+		finish_page(k);
+}
+
+/* False: there is no message in it, or none that could be sent. */
+static bool
+batch_add(struct batch *batch, const struct outbox_entry *entry)
+{
+	size_t i = batch->n;
+
+	if (entry->is_damaged ||
+	    message_encode(&entry->message, batch->bodies[i],
+		sizeof(batch->bodies[i]), &batch->texts[i].len) != ERR_OK)
+		return false;
+	batch->texts[i].data = batch->bodies[i];
+	batch->entries[i] = entry;
+	batch->n++;
+	return true;
 }
 
 static void
-send_batch(struct batch *batch)
+fill_batches(struct keeper *k)
 {
-	char bodies[SQS_BATCH_MAX][MESSAGE_MAX + 1];
-	struct sqs_text texts[SQS_BATCH_MAX];
+	struct batch *batch = &k->batches[0];
 	size_t i;
 
-	for (i = 0; i < batch->n; i++) {
-		texts[i].data = bodies[i];
-		/* It was decoded from a text no longer than this: it fits. */
-		if (message_encode(&batch->entries[i]->message, bodies[i],
-			sizeof(bodies[i]), &texts[i].len) != ERR_OK)
-			texts[i].len = 0; /* which SQS refuses */
+	k->batches_n = 0;
+	batch->n = 0;
+	for (i = 0; i < k->entries_n; i++) {
+		if (!batch_add(batch, &k->entries[i])) {
+			note_stuck(k, k->entries[i].id, "damaged");
+			continue;
+		}
+		if (batch->n == 1)
+			k->batches_n++;
+		if (batch->n == SQS_BATCH_MAX && k->batches_n < BATCHES_MAX)
+			(++batch)->n = 0;
 	}
-	batch->keeper->batches_out++;
-	sqs_send_batch(batch->keeper->sqs, texts, batch->n, on_sent, batch);
 }
 
 static void
-send_entries(struct keeper *k)
+send_page(struct keeper *k)
 {
-	struct batch *batch;
 	size_t i;
 
+	fill_batches(k);
 	k->sent_n = 0;
 	k->failure = (struct sqs_result){.err = ERR_OK};
-	for (i = 0; i < k->entries_n; i++) {
-		batch = &k->batches[i / SQS_BATCH_MAX];
-		batch->keeper = k;
-		batch->n = i % SQS_BATCH_MAX + 1;
-		batch->entries[batch->n - 1] = &k->entries[i];
-		if (batch->n == SQS_BATCH_MAX || i + 1 == k->entries_n)
-			send_batch(batch);
+	k->batches_out = k->batches_n;
+	for (i = 0; i < k->batches_n; i++) {
+		k->batches[i].keeper = k;
+		sqs_send_batch(k->sqs, k->batches[i].texts, k->batches[i].n,
+		    on_sent, &k->batches[i]);
 	}
+	if (k->batches_n == 0)
+		finish_page(k);
 }
 
 /* --- Reading --- */
 
 static void
-on_outbox(enum err err, const struct outbox_entry *entries, size_t n, void *arg)
+on_page(enum err err, const struct outbox_entry *entries, size_t n, void *arg)
 {
 	struct keeper *k = arg;
 
-	if (err != ERR_OK) {
-		finish_round(k, ROUND_SECONDS);
-		return;
-	}
-	if (n == 0) {
+	if (err == ERR_REFUSED) { /* of this SKU's key only, perhaps */
+		note_stuck(k, "all", "Redis refuses to read its outbox");
 		next_sku(k);
 		return;
 	}
-	k->entries_n = n > READ_MAX ? READ_MAX : n;
+	if (err != ERR_OK) {
+		finish_round(k);
+		return;
+	}
+	k->entries_n = n > OUTBOX_PAGE ? OUTBOX_PAGE : n;
+	if (k->entries_n == 0) {
+		next_sku(k);
+		return;
+	}
 	memcpy(k->entries, entries, k->entries_n * sizeof(entries[0]));
-	send_entries(k);
+	memcpy(k->last, entries[k->entries_n - 1].id, sizeof(k->last));
+	send_page(k);
 }
 
 static void
-read_outbox(struct keeper *k)
+read_page(struct keeper *k)
 {
-	if (k->leaving || k->sku >= k->skus_n) {
-		finish_round(k, ROUND_SECONDS);
+	if (!k->leaving && k->sku < k->skus_n) {
+		sale_read_outbox(k->redis, k->skus[k->sku], k->last,
+		    k->config->outbox_age_ms, on_page, k);
 		return;
 	}
-	sale_read_outbox(k->redis, k->skus[k->sku], k->config->outbox_age_ms,
-	    READ_MAX, on_outbox, k);
+	finish_round(k);
 }
 
 static void
@@ -230,13 +320,13 @@ on_list(enum err err, const char *const *skus, size_t n, void *arg)
 	if (err == ERR_OK && n > 0)
 		k->skus = calloc(n, sizeof(k->skus[0]));
 	if (k->skus == NULL) {
-		finish_round(k, ROUND_SECONDS);
+		finish_round(k);
 		return;
 	}
 	k->skus_n = n;
 	for (i = 0; i < n; i++)
 		strncpy(k->skus[i], skus[i], SKU_MAX);
-	read_outbox(k);
+	read_page(k);
 }
 
 static void
@@ -247,6 +337,9 @@ on_round(struct ev_loop *loop, ev_timer *timer, int events)
 	(void)loop;
 	(void)events;
 	k->in_round = true;
+	k->pause = ROUND_SECONDS;
+	k->unmarked = false;
+	k->last[0] = '\0';
 	sale_list(k->redis, on_list, k);
 }
 
@@ -319,6 +412,7 @@ keeper_main(const struct config *config)
 		fatal(EXIT_OSERR, "out of memory");
 	k->config = config;
 	k->queue.name = "SQS";
+	k->outbox.name = "Redis";
 	if (open_parts(k, why, sizeof(why)) != ERR_OK)
 		fatal(EXIT_CONFIG, "%s", why);
 	start_watchers(k);

@@ -1,5 +1,6 @@
 """Redis, SQS or MySQL is gone for a while: refuse or keep, then heal."""
 
+import json
 import signal
 import threading
 
@@ -114,6 +115,30 @@ def test_sqs_that_does_not_answer(stack, new_sale):
         outcomes = rush(stack.web, sku, [f"u{n}" for n in range(40)], 40)
         assert count_states(outcomes) == {"reserved": 40}
     stack.wait_settled(sku, [o.body["orderId"] for o in outcomes])
+
+
+def test_what_is_stuck_in_the_outbox_hides_nothing(stack, new_sku,
+                                                   expect_errors):
+    """Neither entries that cannot be read nor an outbox that is none."""
+    expect_errors("stuck in the outbox: 151")
+    sku = new_sku()
+    broken, outbox = f"0.{sku}", f"fs:{{{sku}}}:outbox"
+    stack.redis.set(f"fs:{{{broken}}}:outbox", "no stream")
+    stack.redis.sadd("fs:sales", broken)
+    for _ in range(150):
+        stack.redis.xadd(outbox, {"type": "order", "order_id": "none"})
+    with stack.without("sqs"):
+        assert stack.web.reset(sku, 200, limit=0).status == 200
+        outcomes = rush(stack.web, sku, [f"u{n}" for n in range(120)], 50)
+        assert count_states(outcomes) == {"reserved": 120}
+        status = stack.cli("status", sku, "--json").stdout
+        assert json.loads(status)["sales"][0]["reserved"] == 120
+    try:
+        eventually(lambda: stack.books.units(sku) == 120)
+        eventually(lambda: stack.outbox(sku) == 150)
+    finally:
+        stack.redis.srem("fs:sales", broken)
+        stack.redis.delete(outbox, f"fs:{{{broken}}}:outbox")
 
 
 def test_refusing_needs_no_sqs(stack, new_sale):
