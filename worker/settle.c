@@ -10,7 +10,7 @@
 
 #define BATCH_MAX 500	/* what sale_settle takes at once */
 #define IN_FLIGHT_MAX 8 /* calls */
-#define KEPT_MAX 200	/* batches kept while Redis is away: some megabytes */
+#define KEPT_MAX 50000	/* decisions kept while Redis is away: megabytes */
 #define RETRY_SECONDS 0.25
 
 struct batch {
@@ -24,9 +24,10 @@ struct batch {
 struct settler {
 	struct ev_loop *loop;
 	struct redis *redis;
-	TAILQ_HEAD(, batch) waiting;
-	size_t waiting_n, in_flight;
-	ev_timer retry; /* while something waits */
+	TAILQ_HEAD(batches, batch) waiting;
+	size_t waiting_n; /* decisions in those */
+	size_t in_flight; /* calls */
+	ev_timer retry;	  /* runs while something waits */
 	double last_line;
 };
 
@@ -36,7 +37,7 @@ static void tell(struct settler *);
 static void
 keep(struct settler *s, struct batch *batch)
 {
-	if (s->waiting_n >= KEPT_MAX) {
+	if (s->waiting_n + batch->n > KEPT_MAX) {
 		if (log_rate_ok(&s->last_line))
 			log_warn("Redis is away too long: the status of some "
 				 "orders will stay \"queued\" there (MySQL is "
@@ -45,7 +46,9 @@ keep(struct settler *s, struct batch *batch)
 		return;
 	}
 	TAILQ_INSERT_TAIL(&s->waiting, batch, link);
-	s->waiting_n++;
+	s->waiting_n += batch->n;
+	if (!ev_is_active(&s->retry))
+		ev_timer_again(s->loop, &s->retry);
 }
 
 static void
@@ -55,27 +58,30 @@ on_settled(enum err err, void *arg)
 	struct settler *s = batch->settler;
 
 	s->in_flight--;
-	if (err == ERR_OK)
+	/* What Redis refuses it would refuse again. */
+	if (err == ERR_OK || err == ERR_REFUSED) {
 		free(batch);
-	else /* telling it twice does no harm */
-		keep(s, batch);
-	if (err == ERR_OK)
 		tell(s);
+	} else { /* telling it twice does no harm */
+		keep(s, batch);
+	}
 }
 
 static void
 tell(struct settler *s)
 {
-	while (s->waiting_n > 0 && s->in_flight < IN_FLIGHT_MAX &&
-	       redis_is_ready(s->redis)) {
-		struct batch *batch = TAILQ_FIRST(&s->waiting);
+	struct batch *batch;
 
+	while ((batch = TAILQ_FIRST(&s->waiting)) != NULL &&
+	       s->in_flight < IN_FLIGHT_MAX && redis_is_ready(s->redis)) {
 		TAILQ_REMOVE(&s->waiting, batch, link);
-		s->waiting_n--;
+		s->waiting_n -= batch->n;
 		s->in_flight++;
 		sale_settle(s->redis, batch->sku, batch->list, batch->n,
 		    on_settled, batch);
 	}
+	if (TAILQ_EMPTY(&s->waiting))
+		ev_timer_stop(s->loop, &s->retry);
 }
 
 static void
@@ -95,6 +101,16 @@ compare_skus(const void *a, const void *b)
 
 	return strcmp(
 	    (*left)->message->order.sku, (*right)->message->order.sku);
+}
+
+/* Give back what a batch has no use for. */
+static struct batch *
+batch_shrink(struct batch *batch)
+{
+	struct batch *shrunk =
+	    realloc(batch, sizeof(*batch) + batch->n * sizeof(batch->list[0]));
+
+	return shrunk != NULL ? shrunk : batch;
 }
 
 /* The orders at the front that have one SKU. Returns how many those are. */
@@ -121,7 +137,7 @@ add_first_sku(struct settler *s, const struct ledger_entry **orders, size_t n)
 	batch->settler = s;
 	batch->n = i;
 	memcpy(batch->sku, sku, sizeof(batch->sku));
-	keep(s, batch);
+	keep(s, batch_shrink(batch));
 	return i;
 }
 
@@ -158,7 +174,6 @@ settler_new(struct settler **out, struct ev_loop *loop, struct redis *redis)
 	TAILQ_INIT(&s->waiting);
 	ev_timer_init(&s->retry, on_retry, RETRY_SECONDS, RETRY_SECONDS);
 	s->retry.data = s;
-	ev_timer_start(loop, &s->retry);
 	*out = s;
 	return ERR_OK;
 }
