@@ -13,6 +13,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "clock.h"
 #include "log.h"
 
 #define CONNECT_TIMEOUT_MS 1100 /* two SYNs: the first may get lost */
@@ -31,7 +32,7 @@ struct transfer {
 	CURL *easy;
 	struct curl_slist *headers;
 	ev_timer deadline;    /* while IN_LINE; at once when FAILED */
-	double started, ends; /* seconds since 1970 */
+	double started, ends; /* clock_seconds() */
 	http_fn *fn;
 	void *arg;
 
@@ -314,7 +315,7 @@ transfer_finish(struct transfer *transfer, enum err err, const char *why)
 	response.date = transfer->date;
 	response.request_id = transfer->request_id;
 	response.query_error = transfer->query_error;
-	response.seconds = ev_time() - transfer->started;
+	response.seconds = clock_seconds() - transfer->started;
 
 	transfer->http->in_flight--;
 	transfer->fn(&response, transfer->arg);
@@ -335,7 +336,7 @@ static void
 transfer_start(struct transfer *transfer)
 {
 	struct http *http = transfer->http;
-	long ms = (long)((transfer->ends - ev_time()) * 1000.0);
+	long ms = (long)((transfer->ends - clock_seconds()) * 1000.0);
 
 	ev_timer_stop(http->loop, &transfer->deadline);
 	curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, ms > 0 ? ms : 1L);
@@ -616,7 +617,7 @@ http_send(struct http *http, const struct http_request *request, http_fn *fn,
 	transfer_reset(transfer);
 	transfer->fn = fn;
 	transfer->arg = arg;
-	transfer->started = ev_time();
+	transfer->started = clock_seconds();
 	transfer->ends = transfer->started + request->timeout_ms / 1000.0;
 	http->in_flight++;
 	/* The loop's idea of now may be old, and timers count from it. */

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "clock.h"
 #include "credentials.h"
 #include "credentials_profile.h"
 #include "http.h"
@@ -48,7 +49,7 @@ struct call {
 	size_t n; /* entries of a batch, else 0 */
 	bool md5_known;
 	char md5[SQS_BATCH_MAX][MD5_HEX_SIZE];
-	double ends;	/* seconds since 1970 */
+	double ends;	/* clock_seconds() */
 	ev_timer guard; /* runs until the request is under way */
 	bool failed;	/* the guard only brings failure */
 	struct sqs_result failure;
@@ -157,7 +158,7 @@ call_new(struct sqs *sqs, const char *target, answer_fn *answer, void *arg)
 static void
 call_start(struct call *call, unsigned timeout_ms)
 {
-	call->ends = ev_time() + timeout_ms / 1000.0;
+	call->ends = clock_seconds() + timeout_ms / 1000.0;
 	if (call->body.failed)
 		call_fail_soon(call, ERR_NOMEM, "out of memory");
 	else
@@ -252,7 +253,7 @@ call_send(struct call *call, const struct credentials *keys)
 	    .body = call->body.data,
 	    .body_len = call->body.len,
 	};
-	double left = call->ends - ev_time();
+	double left = call->ends - clock_seconds();
 
 	call->signed_at = time(NULL) + sqs->clock_offset;
 	sigv4_sign(
@@ -296,7 +297,7 @@ on_credentials(const struct credentials *keys, const char *why, void *arg)
 static void
 call_try(struct call *call)
 {
-	guard_set(call, call->ends - ev_time());
+	guard_set(call, call->ends - clock_seconds());
 	credentials_get(call->sqs->provider, on_credentials, call);
 }
 
