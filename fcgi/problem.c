@@ -56,12 +56,6 @@ static const struct {
 _Static_assert(STAT_PROBLEM_LAST - STAT_PROBLEM_FIRST + 1 == PROBLEM_COUNT,
     "every problem has its counter");
 
-const char *
-problem_code(enum problem problem)
-{
-	return problems[problem].code;
-}
-
 static const char *
 or_empty(const char *text)
 {

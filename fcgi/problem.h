@@ -42,6 +42,4 @@ struct problem_detail {
 void problem_reply(
     struct exchange *, enum problem, const struct problem_detail *);
 
-const char *problem_code(enum problem);
-
 #endif

@@ -32,7 +32,6 @@ void log_record(enum log_level, const char *order_id, const char *fmt, ...)
 #define log_warn(...) log_record(LOG_LEVEL_WARN, NULL, __VA_ARGS__)
 #define log_info(...) log_record(LOG_LEVEL_INFO, NULL, __VA_ARGS__)
 #define log_debug(...) log_record(LOG_LEVEL_DEBUG, NULL, __VA_ARGS__)
-#define log_order_warn(id, ...) log_record(LOG_LEVEL_WARN, id, __VA_ARGS__)
 #define log_order_error(id, ...) log_record(LOG_LEVEL_ERROR, id, __VA_ARGS__)
 
 /*

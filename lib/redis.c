@@ -318,13 +318,6 @@ submit(struct redis *r, struct request *q, const struct redis_argument *args,
 	}
 }
 
-void
-redis_command(struct redis *r, const struct redis_argument *args, size_t n,
-    redis_fn *fn, void *arg)
-{
-	submit(r, request_new(r, fn, arg), args, n, false);
-}
-
 static void
 call(struct redis *r, redis_fn *fn, void *arg, bool handshake, va_list words)
 {

@@ -66,11 +66,8 @@ void redis_trust(struct redis *);
 /* Is every command answered? */
 bool redis_is_idle(const struct redis *);
 
-/* Arguments are copied. */
-void redis_command(struct redis *, const struct redis_argument *, size_t n,
-    redis_fn *, void *arg);
-
-/* The same with C strings; the list ends with NULL. */
+/* A command of C strings, 16 at most, which are copied; the list ends with
+ * NULL. */
 void redis_call(struct redis *, redis_fn *, void *arg, ...)
     __attribute__((sentinel));
 
