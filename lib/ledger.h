@@ -89,7 +89,4 @@ typedef void ledger_order_fn(const struct ledger_order *, void *arg);
 enum err ledger_list_orders(struct db *, const char *sale_id, const char *after,
     unsigned max, ledger_order_fn *, void *arg) MUST_CHECK;
 
-/* Messages set aside, of all sales. */
-enum err ledger_count_parked(struct db *, int64_t *) MUST_CHECK;
-
 #endif

@@ -181,22 +181,3 @@ ledger_list_orders(struct db *db, const char *sale_id, const char *after,
 	sql_free(&sql);
 	return err;
 }
-
-static void
-read_count(const struct db_row *row, void *arg)
-{
-	*(int64_t *)arg = db_int(row, 0);
-}
-
-enum err
-ledger_count_parked(struct db *db, int64_t *count)
-{
-	struct sql sql = {0};
-	enum err err;
-
-	*count = 0;
-	sql_add(&sql, "SELECT COUNT(*) FROM parked");
-	err = db_query(db, &sql, read_count, count);
-	sql_free(&sql);
-	return err;
-}
