@@ -101,7 +101,8 @@ def test_without_sqs_orders_wait_in_the_outbox(stack, new_sale):
         again = stack.web.buy(sku, "late", key="k").json
         assert stack.web.buy(sku, "late", key="k").json["orderId"] \
             == again["orderId"]
-        assert stack.web.get("/readyz").status == 503
+        # It looks every two seconds at most.
+        eventually(lambda: stack.web.get("/readyz").status == 503, 10)
         assert stack.web.get("/healthz").status == 200
     stack.wait_settled(sku, [again["orderId"],
                              *(o.body["orderId"] for o in outcomes)])
