@@ -46,6 +46,7 @@
 
 struct consumer {
 	const struct config *config;
+	const char *queue_url;
 	struct ev_loop *loop;
 	struct sqs *polling;   /* its connections are taken by long polls */
 	struct sqs *answering; /* for what must not wait behind those */
@@ -404,11 +405,11 @@ open_parts(struct consumer *c, char *why, size_t size)
 		err = redis_new(&c->redis, c->loop, config->redis_url,
 		    config->redis_timeout_ms, why, size);
 	if (err == ERR_OK)
-		err = sqs_new(&c->polling, c->loop, config,
-		    config->sqs_queue_url, config->polls, why, size);
+		err = sqs_new(&c->polling, c->loop, config, c->queue_url,
+		    config->polls, why, size);
 	if (err == ERR_OK)
-		err = sqs_new(&c->answering, c->loop, config,
-		    config->sqs_queue_url, ANSWER_CONNECTIONS, why, size);
+		err = sqs_new(&c->answering, c->loop, config, c->queue_url,
+		    ANSWER_CONNECTIONS, why, size);
 	return err;
 }
 
@@ -460,10 +461,11 @@ close_all(struct consumer *c)
 }
 
 int
-consumer_main(const struct config *config)
+consumer_main(const struct config *config, const char *queue_url)
 {
 	struct consumer c = {
 	    .config = config,
+	    .queue_url = queue_url,
 	    .polls_wanted = 1,
 	    .queue = {.name = "SQS"},
 	    .store = {.name = "MySQL"},

@@ -18,8 +18,10 @@
 #include "recovery.h"
 #include "stats.h"
 
-/* The first children have their own duties, the others are consumers. */
-enum { KEEPER, RECOVERY, DUTIES };
+/* The first children have their own duties, the others are consumers; the
+ * one for dead letters is there only when their queue is known. */
+enum { KEEPER, RECOVERY, DEAD_LETTERS };
+static bool dead_letters;
 static unsigned children;
 
 static enum err
@@ -36,6 +38,11 @@ check_queue(
 		return ERR_BAD_INPUT;
 	}
 	err = sqs_new(&sqs, loop, config, config->sqs_queue_url, 1, why, size);
+	if (err == ERR_OK)
+		sqs_free(sqs);
+	if (err != ERR_OK || config->sqs_dlq_url[0] == '\0')
+		return err;
+	err = sqs_new(&sqs, loop, config, config->sqs_dlq_url, 1, why, size);
 	if (err == ERR_OK)
 		sqs_free(sqs);
 	return err;
@@ -114,14 +121,20 @@ reload(void *arg)
 static int
 child(unsigned slot, void *arg)
 {
+	const struct config *config = arg;
+
 	metrics_use_slot(1 + slot);
 	switch (slot % children) {
 	case KEEPER:
-		return keeper_main(arg);
+		return keeper_main(config);
 	case RECOVERY:
-		return recovery_main(arg);
+		return recovery_main(config);
+	case DEAD_LETTERS:
+		if (dead_letters && config->sqs_dlq_url[0] != '\0')
+			return consumer_main(config, config->sqs_dlq_url);
+		/* FALLTHROUGH */
 	default:
-		return consumer_main(arg);
+		return consumer_main(config, config->sqs_queue_url);
 	}
 }
 
@@ -135,8 +148,9 @@ main(int argc, char **argv)
 	log_init(about.program, config.log_level, config.log_syslog);
 	config_log(&config, &about);
 	log_info("%s", db_library());
-	/* CONSUMERS cannot change with a reload: remember it. */
-	children = DUTIES + config.consumers;
+	/* The number of processes cannot change with a reload. */
+	dead_letters = config.sqs_dlq_url[0] != '\0';
+	children = DEAD_LETTERS + dead_letters + config.consumers;
 	stats_init(1 + 2 * children);
 	return pool_run(&(struct pool_options){
 	    .name = "worker",

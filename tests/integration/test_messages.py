@@ -28,7 +28,7 @@ def wait_status(stack, sku, **expected):
         status: len(stack.books.orders(sku, status)) for status in expected}
         == expected, what=f"{expected} of {sku}")
     eventually(lambda: stack.queue.depth() == 0, what="empty queue")
-    assert stack.dlq.depth() == 0
+    eventually(lambda: stack.dlq.depth() == 0, what="no dead letters")
 
 
 def test_delivered_again(stack, new_sale):
@@ -144,6 +144,18 @@ def test_poison_is_parked_and_the_others_pass(stack, new_sale):
     # Parked means dealt with: not one of them comes back.
     eventually(lambda: stack.queue.depth() == 0)
     assert stack.dlq.depth() == 0
+
+
+def test_dead_letters_are_written_or_parked(stack, new_sku):
+    """Whatever brought an order there, its buyer was told 202."""
+    sku = new_sku()
+    order = order_message(sku=sku)
+    stack.dlq.send(json.dumps(order))
+    poison = stack.dlq.send("not an order")
+    wait_status(stack, sku, confirmed=1)
+    assert stack.books.ids(sku) == [order["orderId"]]
+    eventually(lambda: stack.books.parked(poison), what="parked")
+    eventually(lambda: stack.dlq.depth() == 0, what="no dead letters")
 
 
 def test_sql_in_every_text_field_is_only_text(stack, new_sku):
