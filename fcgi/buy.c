@@ -82,7 +82,6 @@ reply_refused(struct exchange *x, const struct reservation *r)
 	else
 		members[0] = '\0';
 	d.members = members;
-	metrics_observe(STAT_REQUEST_SECONDS, clock_seconds() - x->started);
 	problem_reply(x, problems[r->outcome], &d);
 }
 

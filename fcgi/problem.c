@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 
+#include "clock.h"
 #include "metrics.h"
 #include "stats.h"
 
@@ -84,6 +85,7 @@ problem_reply(
 	snprintf(headers, sizeof(headers), "Cache-Control: no-store\r\n%s%s",
 	    status == 503 ? "Retry-After: 1\r\n" : "", or_empty(d->headers));
 	metrics_add(STAT_PROBLEM_FIRST + problem, 1);
+	metrics_observe(STAT_REQUEST_SECONDS, clock_seconds() - x->started);
 	fastcgi_reply(
 	    x, status, "application/problem+json", headers, body, (size_t)n);
 }
