@@ -57,6 +57,10 @@ void
 metrics_use_slot(unsigned slot)
 {
 	mine = &slots[slot < n_slots ? slot : 0];
+	/* Whoever had it was killed, perhaps: what it held is gone. */
+	for (unsigned id = 0; id < n_metrics; id++)
+		if (metrics[id].type == METRIC_GAUGE)
+			metrics_set(id, 0);
 }
 
 /* One writer per slot: a load and a store, no locked instruction. */

@@ -34,7 +34,8 @@ struct metric {
  */
 void metrics_init(const struct metric *defs, size_t n, unsigned slots);
 
-/* After the fork: this process writes slot i (0 before that). */
+/* After the fork: this process writes slot i (0 before that).  Gauges begin
+ * at 0, counters go on from where the slot's last process left them. */
 void metrics_use_slot(unsigned slot);
 
 void metrics_add(unsigned id, int64_t n);

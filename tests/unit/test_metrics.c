@@ -39,6 +39,12 @@ test_processes_add_up(void **state)
 	assert_int_equal(metrics_sum(HITS_A), 3000);
 	assert_int_equal(metrics_sum(HITS_B), 0);
 	assert_int_equal(metrics_sum(OPEN), 15);
+
+	/* Its successor has nothing open, but goes on counting. */
+	metrics_use_slot(1);
+	metrics_add(HITS_A, 1);
+	assert_int_equal(metrics_sum(OPEN), 10);
+	assert_int_equal(metrics_sum(HITS_A), 3001);
 }
 
 static void
