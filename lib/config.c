@@ -55,7 +55,7 @@ static const struct setting settings[] = {
 	{"SQS_QUEUE_URL", TEXT, FIELD(sqs_queue_url), "", 0, 0, FOR_ALL, PUBLIC, 0,
 	    "the queue that carries orders from the responders to the worker"},
 	{"SQS_DLQ_URL", TEXT, FIELD(sqs_dlq_url), "", 0, 0, FOR_WORKER | FOR_CLI, PUBLIC, 0,
-	    "its dead-letter queue; shown by status"},
+	    "its dead-letter queue: the worker writes what can be written of it, and parks the rest"},
 	{"SQS_TIMEOUT_MS", NUMBER, FIELD(sqs_timeout_ms), "2000", 100, 60000, FOR_ALL, PUBLIC, 0,
 	    "time limit of one SQS call (a long poll may take its wait longer)"},
 	{"AWS_REGION", TEXT, FIELD(aws_region), "", 0, 0, FOR_ALL, PUBLIC, 0,
@@ -150,6 +150,7 @@ static struct {
 	const struct config_about *about;
 	const char *file;
 	const char *flags[N_SETTINGS];
+	bool is_reloaded; /* since then */
 } given;
 
 /* Two generations of file text: the values of the running configuration
@@ -348,7 +349,7 @@ choose_value(
 	const char *value = given.flags[s - settings];
 
 	*source = "the command line";
-	if (value != NULL)
+	if (value != NULL && value[0] != '\0')
 		return value;
 	*source = "the environment";
 	value = getenv(s->name);
@@ -433,6 +434,7 @@ config_reload(struct config *config, char *why, size_t size)
 	if (err != ERR_OK)
 		return err;
 	file_generation = !file_generation;
+	given.is_reloaded = true;
 	*config = fresh;
 	return ERR_OK;
 }
@@ -658,5 +660,6 @@ config_log(const struct config *config, const struct config_about *about)
 		if (wrote > 0)
 			n += (size_t)wrote;
 	}
-	log_info("%s %s starts:%s", about->program, FLASHSALE_VERSION, line);
+	log_info("%s %s %s:%s", about->program, FLASHSALE_VERSION,
+	    given.is_reloaded ? "reloads" : "starts", line);
 }

@@ -118,7 +118,8 @@ void config_usage(const char *what) NORETURN;
 enum err config_reload(
     struct config *config, char *why, size_t size) MUST_CHECK;
 
-/* Log the effective settings in one line, secrets as "set"/"unset". */
+/* Log the effective settings in one line, secrets as "(set)"; after a reload it
+ * says so. */
 void config_log(const struct config *config, const struct config_about *);
 
 #endif

@@ -198,6 +198,17 @@ test_reload_keeps_the_old_when_bad(void **state)
 	assert_string_equal(c.default_sku, "three");
 }
 
+static void
+test_empty_means_unset(void **state)
+{
+	(void)state;
+	assert_string_equal(
+	    load("--default-sku=").default_sku, load(NULL).default_sku);
+	setenv("DEFAULT_SKU", "bike", 1);
+	assert_string_equal(load("--default-sku=").default_sku, "bike");
+	unsetenv("DEFAULT_SKU");
+}
+
 int
 main(void)
 {
@@ -210,6 +221,7 @@ main(void)
 	    TEST(test_missing_file),
 	    TEST(test_check_and_help),
 	    TEST(test_reload_keeps_the_old_when_bad),
+	    TEST(test_empty_means_unset),
 	};
 
 	return cmocka_run_group_tests_name("config", tests, NULL, NULL);
