@@ -88,6 +88,8 @@ parse_host(const char *from, const char *end, struct db_address *address)
 {
 	const char *stop, *rest;
 
+	if (find_any(from, end, "@") != end)
+		return "password: an \"@\" in it must be written %40";
 	if (from < end && *from == '[') {
 		from++;
 		stop = find_any(from, end, "]");

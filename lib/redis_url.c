@@ -118,7 +118,9 @@ parse_host(const char *host, size_t len, struct redis_address *a)
 		colon = memchr(host, ':', len);
 		end = colon != NULL ? colon : host + len;
 	}
-	if (!copy_decoded(
+	/* A second "@": what is before it may be the end of a password. */
+	if (memchr(host, '@', len) != NULL ||
+	    !copy_decoded(
 		host, (size_t)(end - host), a->host, sizeof(a->host)) ||
 	    a->host[0] == '\0')
 		return false;

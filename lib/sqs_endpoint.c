@@ -113,6 +113,23 @@ queue_setting(const struct config *config, const char *queue_url)
 						: "SQS_QUEUE_URL";
 }
 
+/* A URL for a message: one with a login may hold a password. */
+static const char *
+shown(const char *url)
+{
+	return strchr(url, '@') != NULL ? "(not shown)" : url;
+}
+
+static const char *
+endpoint_setting(
+    const struct config *config, const char *queue_url, const char *url)
+{
+	if (url == queue_url)
+		return queue_setting(config, queue_url);
+	return url == config->aws_endpoint_url_sqs ? "AWS_ENDPOINT_URL_SQS"
+						   : "AWS_ENDPOINT_URL";
+}
+
 enum err
 sqs_endpoint_choose(struct sqs_endpoint *endpoint, const struct config *config,
     const char *profile_region, const char *queue_url, char *why, size_t size)
@@ -132,7 +149,7 @@ sqs_endpoint_choose(struct sqs_endpoint *endpoint, const struct config *config,
 		snprintf(why, size,
 		    "%s=%.200s: must be a queue URL, "
 		    "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME",
-		    queue_setting(config, queue_url), queue_url);
+		    queue_setting(config, queue_url), shown(queue_url));
 		return ERR_BAD_INPUT;
 	}
 	sqs_region_of_url(queue_url, of_url);
@@ -154,10 +171,7 @@ sqs_endpoint_choose(struct sqs_endpoint *endpoint, const struct config *config,
 	if (endpoint_set(endpoint, url) != ERR_OK) {
 		snprintf(why, size,
 		    "%s=%.200s: must be a URL, http(s)://host[:port]/",
-		    config->aws_endpoint_url_sqs[0] != '\0'
-			? "AWS_ENDPOINT_URL_SQS"
-			: "AWS_ENDPOINT_URL",
-		    url);
+		    endpoint_setting(config, queue_url, url), shown(url));
 		return ERR_BAD_INPUT;
 	}
 	return ERR_OK;

@@ -121,6 +121,8 @@ test_refused(void **state)
 	refuse("mysql://u:s3cret@[fd00::1/shop", "host");
 	refuse("mysql://u:s3cret@[::1]x/shop", "host");
 	refuse("mysql://u:s3cret%@h/shop", "password");
+	refuse("mysql://u:a@s3cret@h/shop", "password");
+	refuse("mysql://u:a@/s3cret@h/shop", "host");
 	refuse("mysql://u:s3cret%0g@h/shop", "password");
 	refuse("mysql://u:s3cret%00@h/shop", "password");
 	refuse("mysql://u%0a:s3cret@h/shop", "user");

@@ -57,12 +57,27 @@ test_refused(void **state)
 	    "redis://h:port", "redis://h:99999", "redis://h/x", "redis://h?x=1",
 	    "redis://%zz@h", "redis://a:%4@h", "redis://[::1", "unix://",
 	    "unix://relative", "unix:///s?db=x", "rediss://h",
-	    "redis://u:p%00q@h"};
+	    "redis://u:p%00q@h", "redis://:pa@ss@h"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		if (parse(bad[i]) != ERR_BAD_INPUT)
 			fail_msg("%s was accepted", bad[i]);
+}
+
+/* A refusal never repeats the password, however the URL is written. */
+static void
+test_password_is_not_told(void **state)
+{
+	static const char *const bad[] = {"redis://u:hunter2@h:x",
+	    "redis://:hunter2@", "redis://:hunter2/@h", "redis://:a@hunter2@h",
+	    "redis://:hunter2%@h", "http://:hunter2@h", "rediss://:hunter2@h"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(parse(bad[i]), ERR_BAD_INPUT);
+		assert_null(strstr(why, "hunter2"));
+	}
 }
 
 /* Each part has its maximum; nothing is cut silently. */
@@ -91,6 +106,7 @@ main(void)
 	    cmocka_unit_test(test_tcp),
 	    cmocka_unit_test(test_unix),
 	    cmocka_unit_test(test_refused),
+	    cmocka_unit_test(test_password_is_not_told),
 	    cmocka_unit_test(test_too_long),
 	};
 

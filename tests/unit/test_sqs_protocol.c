@@ -351,6 +351,11 @@ test_bad_endpoints(void **state)
 				     URL, why, sizeof(why)),
 		    ERR_BAD_INPUT);
 	}
+	config.aws_endpoint_url = "http://u:hunter2@h/";
+	assert_int_equal(
+	    sqs_endpoint_choose(&endpoint, &config, "", URL, why, sizeof(why)),
+	    ERR_BAD_INPUT);
+	assert_null(strstr(why, "hunter2"));
 	config.aws_endpoint_url = "";
 	memset(long_url, 'x', sizeof(long_url) - 1);
 	long_url[sizeof(long_url) - 1] = '\0';
