@@ -73,6 +73,16 @@ section_is(struct piece line, const char *name, enum profile_file file)
 	       (prefixed || strcmp(name, "default") == 0);
 }
 
+/* Values go into header lines. */
+static bool
+is_one_line(struct piece value)
+{
+	for (size_t i = 0; i < value.len; i++)
+		if (iscntrl((unsigned char)value.at[i]) && value.at[i] != '\t')
+			return false;
+	return true;
+}
+
 /* Keep one setting; those that mean nothing to us are passed over. */
 static enum err
 profile_set(struct profile *profile, struct piece key, struct piece value,
@@ -104,6 +114,12 @@ profile_set(struct profile *profile, struct piece key, struct piece value,
 			snprintf(why, why_size,
 			    "%s in the profile is longer than %zu bytes",
 			    fields[i].key, fields[i].size - 1);
+			return ERR_BAD_INPUT;
+		}
+		if (!is_one_line(value)) {
+			snprintf(why, why_size,
+			    "%s in the profile has control characters in it",
+			    fields[i].key);
 			return ERR_BAD_INPUT;
 		}
 		memcpy(fields[i].out, value.at, value.len);

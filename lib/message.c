@@ -77,6 +77,8 @@ sale_name_is_valid(const char *s, size_t len)
 
 		if (c < 0x20 || c == 0x7f)
 			return false;
+		if (c == 0xc2 && i + 1 < len && (unsigned char)s[i + 1] < 0xa0)
+			return false; /* U+0080 to U+009F: terminals obey */
 		if (c == 0xef && i + 2 < len &&
 		    (unsigned char)s[i + 1] == 0xbf &&
 		    (unsigned char)s[i + 2] >= 0xbe)

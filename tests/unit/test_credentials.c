@@ -110,6 +110,24 @@ test_profile_sections(void **state)
 	assert_true(profile.sso);
 }
 
+/* The key stands in a header line. */
+static void
+test_profile_with_a_bare_return(void **state)
+{
+	static const char text[] =
+	    "[default]\naws_access_key_id = k\rX-Evil: 1\n";
+	struct profile profile;
+	char why[256];
+
+	(void)state;
+	memset(&profile, 0, sizeof(profile));
+	assert_int_equal(
+	    profile_parse(&profile, "default", PROFILE_CREDENTIALS_FILE, text,
+		strlen(text), why, sizeof(why)),
+	    ERR_BAD_INPUT);
+	assert_non_null(strstr(why, "aws_access_key_id"));
+}
+
 static void
 test_profile_too_long(void **state)
 {
@@ -593,6 +611,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_profile_text),
 	    cmocka_unit_test(test_profile_sections),
+	    cmocka_unit_test(test_profile_with_a_bare_return),
 	    cmocka_unit_test(test_profile_too_long),
 	    cmocka_unit_test(test_precedence),
 	    cmocka_unit_test(test_refused_settings),

@@ -173,6 +173,10 @@ test_names(void **state)
 {
 	(void)state;
 	assert_true(sale_name_is_valid("é", 2));
+	assert_true(sale_name_is_valid("\xc2\xa0", 2)); /* U+00A0 */
+	assert_false(sale_name_is_valid("\xc2\x9b"
+					"31m",
+	    5)); /* U+009B: a terminal's escape */
 	assert_false(sale_name_is_valid("", 0));
 	assert_false(sale_name_is_valid("a\tb", 3));
 	assert_false(sale_name_is_valid("a\xff"
