@@ -398,13 +398,14 @@ static void
 answer_receive(struct call *call, const struct sqs_result *outcome,
     const struct http_response *response)
 {
+	static double last_line;
 	struct sqs_result result = *outcome;
 	struct sqs_haul haul = {0};
 
 	if (result.err == ERR_OK &&
 	    sqs_read_haul(response->body, response->body_len, &haul) != ERR_OK)
 		result_protocol(&result);
-	if (haul.damaged > 0)
+	if (haul.damaged > 0 && log_rate_ok(&last_line))
 		log_warn("sqs: left %zu damaged messages in the queue (wrong "
 			 "MD5, or fields missing)",
 		    haul.damaged);
