@@ -103,49 +103,47 @@ compare_skus(const void *a, const void *b)
 	    (*left)->message->order.sku, (*right)->message->order.sku);
 }
 
-/* Give back what a batch has no use for. */
-static struct batch *
-batch_shrink(struct batch *batch)
+/* How many at the front have one SKU? */
+static size_t
+count_first_sku(const struct ledger_entry **orders, size_t n)
 {
-	struct batch *shrunk =
-	    realloc(batch, sizeof(*batch) + batch->n * sizeof(batch->list[0]));
+	size_t i;
 
-	return shrunk != NULL ? shrunk : batch;
+	for (i = 1; i < n && i < BATCH_MAX; i++)
+		if (compare_skus(&orders[0], &orders[i]) != 0)
+			break;
+	return i;
 }
 
-/* The orders at the front that have one SKU. Returns how many those are. */
-static size_t
-add_first_sku(struct settler *s, const struct ledger_entry **orders, size_t n)
+/* n orders of one SKU.  Without memory they are passed over. */
+static void
+add_sku(struct settler *s, const struct ledger_entry **orders, size_t n)
 {
-	const char *sku = orders[0]->message->order.sku;
 	struct batch *batch =
-	    malloc(sizeof(*batch) + BATCH_MAX * sizeof(batch->list[0]));
+	    malloc(sizeof(*batch) + n * sizeof(batch->list[0]));
 	size_t i;
 
 	if (batch == NULL)
-		return n;
-	for (i = 0; i < n && i < BATCH_MAX; i++) {
+		return;
+	batch->settler = s;
+	batch->n = n;
+	memcpy(batch->sku, orders[0]->message->order.sku, sizeof(batch->sku));
+	for (i = 0; i < n; i++) {
 		const struct order *order = &orders[i]->message->order;
 
-		if (strcmp(order->sku, sku) != 0)
-			break;
 		memcpy(batch->list[i].order_id, order->id, sizeof(order->id));
 		batch->list[i].state = orders[i]->verdict == LEDGER_CONFIRMED
 					   ? "confirmed"
 					   : "rejected";
 	}
-	batch->settler = s;
-	batch->n = i;
-	memcpy(batch->sku, sku, sizeof(batch->sku));
-	keep(s, batch_shrink(batch));
-	return i;
+	keep(s, batch);
 }
 
 void
 settler_add(struct settler *s, const struct ledger_entry *entries, size_t n)
 {
 	const struct ledger_entry **orders = calloc(n + 1, sizeof(orders[0]));
-	size_t i, orders_n = 0;
+	size_t i, some, orders_n = 0;
 
 	if (orders == NULL)
 		return;
@@ -154,8 +152,10 @@ settler_add(struct settler *s, const struct ledger_entry *entries, size_t n)
 		    entries[i].verdict == LEDGER_REJECTED)
 			orders[orders_n++] = &entries[i];
 	qsort(orders, orders_n, sizeof(orders[0]), compare_skus);
-	for (i = 0; i < orders_n;)
-		i += add_first_sku(s, orders + i, orders_n - i);
+	for (i = 0; i < orders_n; i += some) {
+		some = count_first_sku(orders + i, orders_n - i);
+		add_sku(s, orders + i, some);
+	}
 	free(orders);
 	tell(s);
 }
