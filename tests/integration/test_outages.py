@@ -142,6 +142,27 @@ def test_what_is_stuck_in_the_outbox_hides_nothing(stack, new_sku,
         stack.redis.delete(outbox, f"fs:{{{broken}}}:outbox")
 
 
+def test_redis_that_reads_but_takes_no_writes(stack, new_sale):
+    """What is sent cannot be taken out: it is not sent every second."""
+    sku = new_sale(stock=100, limit=0)
+    eventually(lambda: stack.outbox(sku) == 0)
+    log = stack.directory / "log/worker.log"
+    began = log.stat().st_size
+    with stack.without("sqs"):
+        outcomes = rush(stack.web, sku, [f"u{n}" for n in range(20)], 20)
+        assert count_states(outcomes) == {"reserved": 20}
+        stack.redis.config_set("min-replicas-to-write", 1)
+    try:
+        eventually(lambda: stack.books.units(sku) == 20)
+        stays(lambda: stack.outbox(sku) == 20, 5)
+    finally:
+        stack.redis.config_set("min-replicas-to-write", 0)
+    stack.wait_settled(sku, [o.body["orderId"] for o in outcomes])
+    text = log.read_text()[began:]
+    assert text.count("cannot take out what is sent") == 1, text
+    assert text.count("messages from the outbox to SQS") == 1, text
+
+
 def test_refusing_needs_no_sqs(stack, new_sale):
     sku = new_sale(stock=0)
     with stack.without("sqs"):
