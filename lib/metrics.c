@@ -1,7 +1,7 @@
 /*
  * Metrics in shared memory.  Every process writes only its own slot, with
- * plain relaxed stores; the slots are padded to pages' own cache lines, so
- * counting costs an add.
+ * plain relaxed stores; the slots stand a cache line apart, so counting costs
+ * an add.
  */
 #include "metrics.h"
 

@@ -73,7 +73,7 @@ struct outbox_entry {
 typedef void sale_done_fn(enum err, void *arg);
 
 /*
- * SQS has these messages of one SKU: their orders become "queued" (unless
+ * SQS has these messages of one SKU (at most 500): their orders become "queued" (unless
  * they are further already) and the entries leave the outbox.
  * fn may be NULL.
  */
