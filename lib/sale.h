@@ -73,9 +73,9 @@ struct outbox_entry {
 typedef void sale_done_fn(enum err, void *arg);
 
 /*
- * SQS has these messages of one SKU (at most 500): their orders become "queued" (unless
- * they are further already) and the entries leave the outbox.
- * fn may be NULL.
+ * SQS has these messages of one SKU (at most 500): their orders become "queued"
+ * (unless they are further already) and the entries leave the outbox. fn may be
+ * NULL.
  */
 void sale_mark_queued(struct redis *, const char *sku,
     const struct outbox_entry *const *, size_t n, sale_done_fn *, void *arg);
