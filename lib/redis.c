@@ -308,11 +308,11 @@ submit(struct redis *r, struct request *q, const struct redis_argument *args,
 		return;
 	}
 	q->wire = format_command(args, n, &q->wire_len);
-	if (q->wire == NULL) {
+	if (q->wire == NULL || !write_wire(r, q, q->wire, q->wire_len)) {
 		refuse(r, q);
-	} else if (!write_wire(r, q, q->wire, q->wire_len))
-		refuse(r, q);
-	else if (q->script == NULL) {
+		return;
+	}
+	if (q->script == NULL) {
 		free(q->wire);
 		q->wire = NULL;
 	}
