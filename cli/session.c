@@ -83,6 +83,8 @@ session_open(struct session *s, const struct config *config)
 	if (redis_new(&s->redis, s->loop, config->redis_url,
 		config->redis_timeout_ms, why, sizeof(why)) != ERR_OK)
 		fatal(EXIT_CONFIG, "%s", why);
+	if (!config->recovery)
+		redis_trust(s->redis);
 	while (!redis_is_ready(s->redis)) {
 		if (clock_seconds() > deadline)
 			fatal(EXIT_UNAVAIL,
@@ -182,6 +184,25 @@ session_list(struct session *s, struct sku_list *list)
 	*list = (struct sku_list){0};
 	sale_list(s->redis, on_list, &slot);
 	return wait_for(&slot);
+}
+
+static void
+on_epoch(enum err err, bool complete, void *arg)
+{
+	struct answer_slot *slot = arg;
+
+	*(bool *)slot->out = complete;
+	answer(slot, err);
+}
+
+bool
+session_is_recovering(struct session *s)
+{
+	bool complete = false;
+	struct answer_slot slot = {.session = s, .out = &complete};
+
+	sale_check_epoch(s->redis, on_epoch, &slot);
+	return wait_for(&slot) == ERR_OK && !complete;
 }
 
 static void

@@ -44,6 +44,9 @@ int session_failed(enum err, const char *doing);
 enum err session_look(
     struct session *, const char *sku, struct sale_view *) MUST_CHECK;
 
+/* May this Redis have lost sales that a worker has not rebuilt yet? */
+bool session_is_recovering(struct session *);
+
 struct sku_list {
 	char (*skus)[SKU_MAX + 1]; /* sorted; free() it */
 	size_t n;

@@ -181,6 +181,10 @@ report(struct session *s, const char *sku, bool json)
 	struct report r = {.sales = json ? json_array() : NULL};
 	enum err err;
 
+	if (session_is_recovering(s))
+		fprintf(stderr,
+		    "This Redis may have lost sales: the worker rebuilds them "
+		    "now (does one run?).\n");
 	table_init(&r.table, columns, sizeof(columns) / sizeof(*columns));
 	survey_queue(s, &r.queue);
 	err = sku == NULL ? report_all(s, &r) : report_sale(s, &r, sku);

@@ -18,8 +18,9 @@ on_order(enum err err, const struct order_view *order, void *arg)
 
 	if (err != ERR_OK) {
 		problem_reply(x,
-		    err == ERR_NOT_FOUND ? PROBLEM_NO_SUCH_ORDER
-					 : PROBLEM_UNAVAILABLE,
+		    err == ERR_NOT_FOUND   ? PROBLEM_NO_SUCH_ORDER
+		    : err == ERR_THROTTLED ? PROBLEM_RECOVERING
+					   : PROBLEM_UNAVAILABLE,
 		    &nothing);
 		return;
 	}

@@ -40,7 +40,8 @@ on_step(enum err err, const struct redis_value *v, void *arg)
 		outcome = read_outcome(redis_text(redis_at(v, 0)));
 	else if (err == ERR_REFUSED)
 		log_error("rebuild: Redis says: %s", redis_text(v));
-	step->fn(outcome, redis_int(redis_at(v, 1)), step->arg);
+	step->fn(outcome, redis_int(redis_at(v, 1)), redis_text(redis_at(v, 2)),
+	    step->arg);
 	free(step);
 }
 

@@ -32,8 +32,10 @@ struct rebuild_order {
 
 #define REBUILD_ORDERS_MAX 400 /* at once */
 
+/* sale_id: with REBUILD_OK of the first step, the sale that is rebuilt: MySQL's
+ * or a newer one of which only Redis knows; its orders are to be added. */
 typedef void sale_rebuild_fn(
-    enum rebuild_outcome, int64_t remaining, void *arg);
+    enum rebuild_outcome, int64_t remaining, const char *sale_id, void *arg);
 
 /* known: the newest sale of the SKU in MySQL, or NULL when it has none. */
 void sale_rebuild_begin(struct redis *, const char *sku, const char *token,

@@ -513,6 +513,21 @@ on_order_found(enum err err, const struct redis_value *v, void *arg)
 }
 
 static void
+answer_order(struct question *q, enum err err)
+{
+	q->fn.order(err, &q->found, q->arg);
+	free(q);
+}
+
+static void
+on_order_absence_checked(enum err err, bool complete, void *arg)
+{
+	if (err == ERR_OK)
+		err = complete ? ERR_NOT_FOUND : ERR_THROTTLED;
+	answer_order(arg, err);
+}
+
+static void
 on_previous_found(enum err err, const struct redis_value *v, void *arg)
 {
 	struct question *q = arg;
@@ -522,8 +537,10 @@ on_previous_found(enum err err, const struct redis_value *v, void *arg)
 		if (err == ERR_OK && !parse_order_value(v, &q->found))
 			q->err = ERR_NOT_FOUND;
 	}
-	q->fn.order(q->err, &q->found, q->arg);
-	free(q);
+	if (q->err == ERR_NOT_FOUND)
+		sale_check_epoch(q->redis, on_order_absence_checked, q);
+	else
+		answer_order(q, q->err);
 }
 
 void
@@ -534,6 +551,7 @@ sale_find_order(struct redis *redis, const char *sku, const char *order_id,
 	char orders[KEY_SIZE], previous[KEY_SIZE];
 
 	q->fn.order = fn;
+	q->redis = redis;
 	snprintf(orders, sizeof(orders), "fs:{%s}:orders", sku);
 	snprintf(previous, sizeof(previous), "fs:{%s}:orders:previous", sku);
 	redis_call(redis, on_order_found, q, "HGET", orders, order_id, NULL);

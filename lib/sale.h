@@ -131,6 +131,7 @@ struct order_view {
 	int64_t quantity;
 	char user_id[USER_MAX + 1];
 };
+/* Errors as of sale_look(). */
 typedef void sale_order_fn(enum err, const struct order_view *, void *arg);
 void sale_find_order(struct redis *, const char *sku, const char *order_id,
     sale_order_fn *, void *arg);

@@ -11,7 +11,7 @@
 --             user, idempotency key
 --   "finish"  3 epoch to come
 --
--- Returns {"ok", remaining}, {"fresh"} (nothing to do), {"busy"} (somebody
+-- Returns {"ok", remaining, sale id}, {"fresh"} (nothing to do), {"busy"} (somebody
 -- else is at it), {"lost"} (somebody else took over) or {"nothing"} (no such
 -- sale anywhere).
 --
@@ -111,7 +111,8 @@ local function begin()
   lease(tonumber(ARGV[4]))
   count_surviving_orders()
   add_outbox(redis.call('HGET', sale_key, 'sale_id'))
-  return {'ok', redis.call('HGET', sale_key, 'remaining')}
+  return {'ok', redis.call('HGET', sale_key, 'remaining'),
+    redis.call('HGET', sale_key, 'sale_id')}
 end
 
 if step == 'begin' then

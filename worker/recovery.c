@@ -52,6 +52,7 @@ struct recovery {
 	bool queue_is_empty;
 	enum rebuild_outcome outcome;
 	int64_t remaining;
+	char sale_id[UUID_TEXT_SIZE]; /* that is being rebuilt */
 
 	/* what MySQL and Redis know */
 	struct sale *sales;
@@ -145,10 +146,12 @@ queue_is_empty(struct recovery *r)
 }
 
 static void
-on_step(enum rebuild_outcome outcome, int64_t remaining, void *arg)
+on_step(enum rebuild_outcome outcome, int64_t remaining, const char *sale_id,
+    void *arg)
 {
 	struct recovery *r = arg;
 
+	snprintf(r->sale_id, sizeof(r->sale_id), "%s", sale_id);
 	r->outcome = outcome;
 	r->remaining = remaining;
 	r->answered = true;
@@ -246,20 +249,21 @@ on_order(const struct ledger_order *order, void *arg)
 }
 
 static bool
-copy_orders(struct recovery *r, const struct sale *sale)
+copy_orders(struct recovery *r, const char *sku)
 {
-	char after[UUID_TEXT_SIZE] = "";
+	char sale_id[UUID_TEXT_SIZE], after[UUID_TEXT_SIZE] = "";
 
+	memcpy(sale_id, r->sale_id, sizeof(sale_id));
 	do {
 		r->orders_n = 0;
-		if (ask_store(r, ledger_list_orders(r->db, sale->id, after,
+		if (ask_store(r, ledger_list_orders(r->db, sale_id, after,
 				     REBUILD_ORDERS_MAX, on_order, r)) !=
 		    ERR_OK)
 			return false;
 		if (r->orders_n == 0)
 			return true;
 		memcpy(after, r->orders[r->orders_n - 1].id, sizeof(after));
-		sale_rebuild_add(r->redis, sale->sku, r->token, r->orders,
+		sale_rebuild_add(r->redis, sku, r->token, r->orders,
 		    r->orders_n, on_step, r);
 		if (!step_is_ok(r))
 			return false;
@@ -280,7 +284,7 @@ rebuild_sale(struct recovery *r, const struct sale *sale)
 		return false;
 	if (r->outcome == REBUILD_FRESH || r->outcome == REBUILD_NOTHING)
 		return true;
-	if (r->outcome != REBUILD_OK || (known && !copy_orders(r, sale)))
+	if (r->outcome != REBUILD_OK || !copy_orders(r, sale->sku))
 		return false;
 	sale_rebuild_finish(r->redis, sale->sku, r->token, on_step, r);
 	if (!step_is_ok(r))
