@@ -1,6 +1,7 @@
 """A whole engine on this machine, started by deploy/local/stack."""
 
 import contextlib
+import fcntl
 import os
 import pathlib
 import shlex
@@ -80,6 +81,9 @@ class Stack:
 
     def up(self):
         self.directory.parent.mkdir(parents=True, exist_ok=True)
+        # Two runs in one work tree take turns.
+        self._lock = open(f"{self.directory}.lock", "w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
         pathlib.Path(f"{self.directory}.env").write_text(
             "".join(f"{k}={v}\n" for k, v in SETTINGS.items()))
         self._run("down")
@@ -98,6 +102,10 @@ class Stack:
 
     def down(self):
         self._run("down")
+        # What the processes say when they leave: leaks, for instance.
+        found = self.new_complaints()
+        self._lock.close()
+        assert not found, "\n".join(found)
 
     def new_complaints(self):
         """What a clean log would not have, since the last call."""
