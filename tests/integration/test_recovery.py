@@ -99,8 +99,12 @@ def test_unknown_sku_is_not_denied_too_soon(stack, new_sale):
     stack.wait_settled(sku, [])
     eventually(lambda: stack.books.sales(sku))
     wipe(stack)
+    order = f"/orders/{sku}/01a20417-87b3-7d6b-b48c-1ac814cd32da"
     eventually(lambda: recovering(stack.web.get("/stock/never-was"))
-               and recovering(stack.web.get("/readyz")), 20)
+               and recovering(stack.web.get("/readyz"))
+               and recovering(stack.web.get(order))
+               and stack.cli("open", "other", "--stock", 1).returncode == 69,
+               20)
     wait_rebuilt(stack, sku)
     eventually(lambda: stack.web.get("/stock/never-was").code
                == "no_such_sale", 20)
