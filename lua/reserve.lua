@@ -51,13 +51,17 @@ if sale[2] ~= 'open' then
   return {sale[2] == 'paused' and 'paused' or 'closed'}
 end
 
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- Most sales that are refused have no window: they need not ask the time.
 local opens_at, closes_at = tonumber(sale[3]), tonumber(sale[4])
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-if closes_at > 0 and now >= closes_at then
+if closes_at > 0 and now_ms() >= closes_at then
   return {'closed'}
 end
-if now < opens_at then
+if opens_at > 0 and now_ms() < opens_at then
   return {'not_open', sale[3]}
 end
 
@@ -89,7 +93,7 @@ if request_key ~= '' then
 end
 redis.call('HSET', orders, order_id,
   'reserved ' .. quantity .. ' ' .. user)
-local reserved_at = string.format('%.0f', now)
+local reserved_at = string.format('%.0f', now_ms())
 local entry = redis.call('XADD', outbox, '*',
   'type', 'order', 'order_id', order_id, 'sale_id', terms[1],
   'revision', terms[2], 'total', terms[3], 'user', user,
