@@ -5,6 +5,7 @@
 
 #include "arguments.h"
 #include "log.h"
+#include "sale.h"
 #include "scripts.h"
 
 /* A rebuilder that is silent for so long has died. */
@@ -71,16 +72,6 @@ call(struct redis *redis, const struct arguments *a, sale_rebuild_fn *fn,
 	    redis, &script_rebuild, a->n_keys, a->list, a->n, on_step, step);
 }
 
-/* The set of SKUs lives in another slot of a cluster, so the script cannot
- * add to it; and who reads it ignores a SKU without a sale. */
-static void
-on_listed(enum err err, const struct redis_value *v, void *arg)
-{
-	(void)err;
-	(void)v;
-	(void)arg;
-}
-
 void
 sale_rebuild_begin(struct redis *redis, const char *sku, const char *token,
     const struct sale *known, sale_rebuild_fn *fn, void *arg)
@@ -104,8 +95,7 @@ sale_rebuild_begin(struct redis *redis, const char *sku, const char *token,
 		arguments_add_text(&a, sale_state_name(known->state));
 	}
 	if (known != NULL)
-		redis_call(
-		    redis, on_listed, NULL, "SADD", "fs:sales", sku, NULL);
+		sale_list_sku(redis, sku);
 	call(redis, &a, fn, arg);
 }
 

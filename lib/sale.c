@@ -428,12 +428,19 @@ answer_view(struct question *q, enum err err)
 	free(q);
 }
 
+/* What is not here: does it not exist, or has this Redis lost it? */
+static enum err
+absence(enum err err, bool complete)
+{
+	if (err != ERR_OK)
+		return err;
+	return complete ? ERR_NOT_FOUND : ERR_THROTTLED;
+}
+
 static void
 on_sight_checked(enum err err, bool complete, void *arg)
 {
-	if (err == ERR_OK)
-		err = complete ? ERR_NOT_FOUND : ERR_THROTTLED;
-	answer_view(arg, err);
+	answer_view(arg, absence(err, complete));
 }
 
 /* The second of two answers; they come in the order of the questions. */
@@ -522,9 +529,7 @@ answer_order(struct question *q, enum err err)
 static void
 on_order_absence_checked(enum err err, bool complete, void *arg)
 {
-	if (err == ERR_OK)
-		err = complete ? ERR_NOT_FOUND : ERR_THROTTLED;
-	answer_order(arg, err);
+	answer_order(arg, absence(err, complete));
 }
 
 static void
@@ -605,14 +610,18 @@ on_opened(enum err err, const struct redis_value *v, void *arg)
 	free(q);
 }
 
-/* The set lives in another slot of a cluster, so no script can add to it.
- * Added first: a SKU without a sale is harmless, the other way it is not. */
 static void
 on_listed(enum err err, const struct redis_value *v, void *arg)
 {
 	(void)err;
 	(void)v;
 	(void)arg;
+}
+
+void
+sale_list_sku(struct redis *redis, const char *sku)
+{
+	redis_call(redis, on_listed, NULL, "SADD", "fs:sales", sku, NULL);
 }
 
 void
@@ -643,8 +652,7 @@ sale_open(struct redis *redis, const struct sale_change *change,
 	arguments_add_number(&a, change->price_minor);
 	arguments_add_optional(&a, change->currency);
 	arguments_add_text(&a, redis_run_id(redis));
-	redis_call(
-	    redis, on_listed, NULL, "SADD", "fs:sales", change->sku, NULL);
+	sale_list_sku(redis, change->sku);
 	redis_eval(redis, &script_open, a.n_keys, a.list, a.n, on_opened, q);
 }
 

@@ -159,6 +159,13 @@ typedef void sale_opened_fn(
 void sale_open(struct redis *, const struct sale_change *, bool only_if_new,
     sale_opened_fn *, void *arg);
 
+/*
+ * Put a SKU on the list of those that have a sale.  The list lives in another
+ * slot of a cluster, so no script can add to it.  Before the sale is there: a
+ * SKU without a sale is harmless, the other way it is not.
+ */
+void sale_list_sku(struct redis *, const char *sku);
+
 /* ERR_NOT_FOUND: no such sale. */
 void sale_set_state(struct redis *, const char *sku, enum sale_state,
     sale_done_fn *, void *arg);
