@@ -5,10 +5,11 @@
 #   make help   all targets
 #
 # Variables: CC CFLAGS LDFLAGS PREFIX DESTDIR; SAN=1 builds with ASan+UBSan
-# into build/san instead; WEB=nginx|lighttpd PORT= SQS_SERVER= for the stack.
+# into build/san instead, FAIL=1 with lib/failpoint.h's points into build/fail,
+# both into build/fail/san; WEB=nginx|lighttpd PORT= SQS_SERVER= for the stack.
 
 PREFIX ?= /usr/local
-OUT := $(if $(SAN),build/san,build)
+OUT := build$(if $(FAIL),/fail)$(if $(SAN),/san)
 OBJ := $(OUT)/obj
 
 CC ?= cc
@@ -30,7 +31,7 @@ MYSQL_LIBS = $(shell $(MYSQL_CONFIG) --libs)
 # make V=1 shows the commands.
 Q := $(if $(V),,@)
 ALL_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -Ilib \
-	$(WARNINGS) $(HARDENING) $(MYSQL_CFLAGS) $(CFLAGS)
+	$(WARNINGS) $(HARDENING) $(if $(FAIL),-DFAILPOINTS) $(MYSQL_CFLAGS) $(CFLAGS)
 ALL_LDFLAGS = $(LINKING) $(LDFLAGS)
 LIBS = -lhiredis -lcurl -lcrypto -ljansson -lev -lm $(MYSQL_LIBS)
 

@@ -14,6 +14,7 @@
 
 #include "body.h"
 #include "clock.h"
+#include "failpoint.h"
 #include "handlers.h"
 #include "metrics.h"
 #include "problem.h"
@@ -105,6 +106,7 @@ send_order(struct exchange *x, const struct reservation *r)
 	    .message = {.type = MESSAGE_ORDER, .order = r->order}};
 	struct purchase *p = malloc(sizeof(*p));
 
+	FAILPOINT("fcgi_reserved");
 	memcpy(entry.id, r->entry_id, sizeof(entry.id));
 	metrics_add(STAT_UNITS, r->order.quantity);
 	if (p == NULL) { /* the keeper sends it */

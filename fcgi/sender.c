@@ -9,6 +9,7 @@
 #include <sys/queue.h>
 
 #include "clock.h"
+#include "failpoint.h"
 #include "log.h"
 #include "metrics.h"
 #include "stats.h"
@@ -145,13 +146,15 @@ on_sent(const struct sqs_result *results, size_t n, void *arg)
 	else
 		note_success(s);
 	metrics_observe(STAT_SEND_SECONDS, clock_seconds() - call->started);
-	mark_queued(call, results);
+	FAILPOINT("fcgi_acknowledged");
+	mark_queued(call, results); /* leaves after the replies */
 	for (size_t i = 0; i < n; i++) {
 		if (results[i].err != ERR_OK && failed < n)
 			log_warn("sqs: entry refused: %s %s", results[i].code,
 			    results[i].message);
 		conclude(s, call->list[i], results[i].err == ERR_OK);
 	}
+	FAILPOINT("fcgi_replied");
 	free(call);
 	s->calls--;
 	metrics_set(STAT_SENDS_IN_FLIGHT, s->calls);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "failpoint.h"
 #include "ledger.h"
 
 /* How often a transaction is tried that deadlocks or times out on a lock. */
@@ -483,6 +484,7 @@ write_haul(struct haul *haul)
 		err = count_sold(haul);
 	if (err == ERR_OK)
 		err = park_all(haul);
+	FAILPOINT("worker_written");
 	if (err == ERR_OK)
 		err = db_run_text(haul->db, "COMMIT");
 	if (err != ERR_OK)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "failpoint.h"
 #include "log.h"
 
 #define YOUNG 5.0     /* seconds: dying before that age slows us down */
@@ -100,9 +101,11 @@ start_child(struct place *place)
 	pid_t pid;
 
 	block_signals(true);
+	FAILPOINT("master_forking");
 	pid = fork();
 	if (pid == 0)
 		become_child(slot);
+	FAILPOINT("master_forked");
 	block_signals(false);
 	if (pid < 0) {
 		log_error("fork: %s", strerror(errno));

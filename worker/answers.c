@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "failpoint.h"
 #include "log.h"
 #include "metrics.h"
 
@@ -121,6 +122,7 @@ on_answered(const struct sqs_result *results, size_t n, void *arg)
 		drop_handle(batch, i);
 	}
 	if (batch->is_delete) {
+		FAILPOINT("worker_deleted");
 		metrics_add(STAT_DELETED, done);
 		metrics_add(STAT_DELETE_FAILED, hopeless);
 	}

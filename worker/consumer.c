@@ -17,6 +17,7 @@
 
 #include "clock.h"
 #include "exit_codes.h"
+#include "failpoint.h"
 #include "ledger.h"
 #include "log.h"
 #include "metrics.h"
@@ -300,6 +301,7 @@ write_haul(struct consumer *c)
 
 	drop_expiring(c);
 	n = make_entries(c);
+	FAILPOINT("worker_received");
 	if (c->store_works && n > 0) {
 		err = persist(c, n);
 		metrics_observe(STAT_HAUL_SECONDS, clock_seconds() - start);
@@ -307,6 +309,7 @@ write_haul(struct consumer *c)
 			store_failed(c, "cannot write orders");
 	}
 	if (err == ERR_OK) {
+		FAILPOINT("worker_committed");
 		part_works(&c->store);
 		c->on_trial = false;
 	}

@@ -14,6 +14,7 @@
 
 #include "clock.h"
 #include "exit_codes.h"
+#include "failpoint.h"
 #include "log.h"
 #include "message.h"
 #include "metrics.h"
@@ -180,6 +181,7 @@ finish_page(struct keeper *k)
 	if (failure->err == ERR_OK && k->batches_n > 0)
 		part_works(&k->queue);
 	if (k->sent_n > 0) {
+		FAILPOINT("keeper_acknowledged");
 		sale_mark_queued(k->redis, k->skus[k->sku], k->sent, k->sent_n,
 		    on_marked, k);
 	} else if (failure->err == ERR_OK) {

@@ -19,6 +19,7 @@
 
 #include "clock.h"
 #include "exit_codes.h"
+#include "failpoint.h"
 #include "ledger.h"
 #include "log.h"
 #include "pool.h"
@@ -286,6 +287,7 @@ rebuild_sale(struct recovery *r, const struct sale *sale)
 		return true;
 	if (r->outcome != REBUILD_OK || !copy_orders(r, sale->sku))
 		return false;
+	FAILPOINT("recovery_copied");
 	sale_rebuild_finish(r->redis, sale->sku, r->token, on_step, r);
 	if (!step_is_ok(r))
 		return false;
@@ -327,6 +329,7 @@ rebuild_all(struct recovery *r)
 	for (size_t i = 0; i < r->sales_n; i++)
 		if (!epoch_holds(r) || !rebuild_sale(r, &r->sales[i]))
 			return false;
+	FAILPOINT("recovery_finished");
 	sale_set_epoch(r->redis, on_epoch_set, r);
 	return await_answer(r) && r->err == ERR_OK;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "failpoint.h"
 #include "log.h"
 #include "sale.h"
 
@@ -58,6 +59,7 @@ on_settled(enum err err, void *arg)
 	struct settler *s = batch->settler;
 
 	s->in_flight--;
+	FAILPOINT("worker_settled");
 	/* What Redis refuses it would refuse again. */
 	if (err == ERR_OK || err == ERR_REFUSED) {
 		free(batch);

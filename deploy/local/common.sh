@@ -64,10 +64,12 @@ cached() {
 }
 
 # clean_env COMMAND...: run without what the caller's environment happens to
-# say about AWS, proxies, Redis...  Sanitizers keep their options.
+# say about AWS, proxies, Redis...  Sanitizers keep their options, and a test
+# build (make FAIL=1) its failpoints.
 clean_env() {
 	env -i PATH="$PATH" HOME="${STACK_DIR:-/}" LANG=C.UTF-8 \
 	    ${ASAN_OPTIONS:+ASAN_OPTIONS="$ASAN_OPTIONS"} \
 	    ${LSAN_OPTIONS:+LSAN_OPTIONS="$LSAN_OPTIONS"} \
-	    ${UBSAN_OPTIONS:+UBSAN_OPTIONS="$UBSAN_OPTIONS"} "$@"
+	    ${UBSAN_OPTIONS:+UBSAN_OPTIONS="$UBSAN_OPTIONS"} \
+	    ${FAILPOINTS:+FAILPOINTS="$FAILPOINTS"} "$@"
 }
