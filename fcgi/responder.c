@@ -2,8 +2,10 @@
  * A responder's life: connect, serve, drain.  It starts without waiting for
  * Redis or SQS; what needs them is answered 503 until they are there.
  */
+#define _GNU_SOURCE /* SCHED_BATCH */
 #include "responder.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -215,11 +217,28 @@ connect_parts(struct responder *r, const struct responder_options *options)
 		fatal(EXIT_OSERR, "cannot serve the listening socket");
 }
 
+/*
+ * On a busy machine do not interrupt the web server each time that it hands
+ * over a request, but when it has handed over all that it had: one turn of
+ * the loop, one write to Redis and one wake-up then serve them together.
+ * Idle cores are taken at once as before.  An operator's own choice of a
+ * policy stays.  See sched(7).
+ */
+static void
+yield_to_web_server(void)
+{
+	static const struct sched_param none;
+
+	if (sched_getscheduler(0) == SCHED_OTHER)
+		sched_setscheduler(0, SCHED_BATCH, &none);
+}
+
 int
 responder_run(const struct responder_options *options)
 {
 	struct responder responder = {.sqs_ok = false}, *r = &responder;
 
+	yield_to_web_server();
 	srand48(getpid()); /* only jitter of back-off depends on it */
 	connect_parts(r, options);
 	pool_watch_parent(r->loop, on_asked_to_leave, r);
