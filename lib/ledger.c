@@ -587,6 +587,7 @@ ledger_persist(struct db *db, struct ledger_entry *entries, size_t n)
 	if (n == 1 && entries[0].message == NULL)
 		return ERR_UNAVAILABLE;
 	if (n == 1) {
+		entries[0].dead = entries[0].message;
 		entries[0].message = NULL;
 		snprintf(entries[0].reason, sizeof(entries[0].reason),
 		    "MySQL: %s", db_error(db));

@@ -40,6 +40,8 @@ struct ledger_entry {
 
 	enum ledger_verdict verdict;
 	bool duplicate; /* it had its row already, with this verdict */
+	/* What MySQL would not have, if it was parked for that. */
+	const struct message *dead;
 };
 
 /*

@@ -357,11 +357,13 @@ sale_settle(struct redis *redis, const char *sku, const struct settlement *list,
 
 	q->fn.done = fn;
 	arguments_init(&a);
+	arguments_add_key(&a, sku, "sale");
+	arguments_add_key(&a, sku, "buyers");
 	arguments_add_key(&a, sku, "orders");
 	arguments_add_key(&a, sku, "orders:previous");
 	for (size_t i = 0; i < n && i < ARGUMENTS_BATCH_MAX; i++) {
 		arguments_add_text(&a, list[i].order_id);
-		arguments_add_text(&a, list[i].state);
+		arguments_add_text(&a, list[i].verdict);
 	}
 	redis_eval(redis, &script_settle, a.n_keys, a.list, a.n, on_done, q);
 }

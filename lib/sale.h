@@ -95,11 +95,15 @@ void sale_read_outbox(struct redis *, const char *sku, const char *after,
 
 struct settlement {
 	char order_id[UUID_TEXT_SIZE];
-	const char *state; /* "confirmed" or "rejected" */
+	const char *verdict; /* "confirmed", "rejected" or "dead" */
 };
 
-/* Tell the buyers' status page what MySQL decided (orders of one SKU, at
- * most 500).  Unknown orders are passed over.  fn may be NULL. */
+/*
+ * Tell the buyers' status page what MySQL decided (orders of one SKU, at most
+ * 500), as often as need be.  Dead is what MySQL will never take: rejected,
+ * and its units are on sale again.  Unknown orders are passed over.  fn may
+ * be NULL.
+ */
 void sale_settle(struct redis *, const char *sku, const struct settlement *,
     size_t n, sale_done_fn *, void *arg);
 

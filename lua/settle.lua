@@ -1,24 +1,75 @@
 -- MySQL has decided on these orders: show it to their buyers.
 --
--- KEYS  1 orders  2 orders:previous
--- ARGV  pairs: order id, state ("confirmed", "rejected")
+-- KEYS  1 sale  2 buyers  3 orders  4 orders:previous
+-- ARGV  pairs: order id, verdict:
+--   "confirmed"  it is booked
+--   "rejected"   MySQL has no unit left for it.  The buyer may buy again; the
+--                unit stays away: it belongs to an order that this Redis does
+--                not know, or MySQL would have had one
+--   "dead"       MySQL will never have it, whatever its stock: rejected, and
+--                its units go back on sale
 --
 -- Returns how many orders were known here.
 --
--- Atomic because the state is part of a value that queued.lua changes too.
--- An order of a sale that has been reset twice is not known any more; MySQL
+-- Atomic because the state decides whether an order holds its units: however
+-- often a verdict arrives, only the step out of a live state returns them.
+-- What is booked is never returned, and a booked order that was given up for
+-- dead takes its units again, as far as there are any left: MySQL rejects the
+-- order that they were sold to meanwhile.
+--
+-- An order of a sale that has been reset only changes its state: its units
+-- went with that sale.  One that was reset twice is not known any more; MySQL
 -- is where it lives.
 
+local sale_key, buyers, orders, previous = unpack(KEYS)
+local live = {reserved = true, queued = true, confirmed = true}
 local known = 0
 
+-- Units that the buyer holds from now on; fewer than 0 are given back.
+local function hold(user, units)
+  if redis.call('HINCRBY', buyers, user, units) <= 0 then
+    redis.call('HDEL', buyers, user)
+  end
+end
+
+local function settle_current(id, order, verdict)
+  local state, quantity, user = string.match(order, '^(%S+) (%d+) (.*)$')
+  local remaining = tonumber(redis.call('HGET', sale_key, 'remaining'))
+  if verdict == 'confirmed' and not live[state] then
+    local taken = math.max(0, math.min(quantity, remaining))
+    redis.call('HINCRBY', sale_key, 'remaining', -taken)
+    hold(user, quantity)
+  elseif verdict ~= 'confirmed' and live[state] then
+    if verdict == 'dead' and state == 'confirmed' then
+      return
+    end
+    if verdict == 'dead' then
+      redis.call('HINCRBY', sale_key, 'remaining', quantity)
+    end
+    hold(user, -quantity)
+  end
+  redis.call('HSET', orders, id, (verdict == 'dead' and 'rejected' or verdict)
+    .. ' ' .. quantity .. ' ' .. user)
+end
+
+local function settle_previous(id, order, verdict)
+  if verdict == 'dead' then
+    verdict = string.sub(order, 1, 9) == 'confirmed' and 'confirmed'
+      or 'rejected'
+  end
+  redis.call('HSET', previous, id, verdict .. string.match(order, ' .*$'))
+end
+
 for i = 1, #ARGV, 2 do
-  for _, key in ipairs(KEYS) do
-    local order = redis.call('HGET', key, ARGV[i])
+  local order = redis.call('HGET', orders, ARGV[i])
+  if order then
+    settle_current(ARGV[i], order, ARGV[i + 1])
+    known = known + 1
+  else
+    order = redis.call('HGET', previous, ARGV[i])
     if order then
-      redis.call('HSET', key, ARGV[i],
-        ARGV[i + 1] .. string.match(order, ' .*$'))
+      settle_previous(ARGV[i], order, ARGV[i + 1])
       known = known + 1
-      break
     end
   end
 end

@@ -253,7 +253,34 @@ tell_exceptions(const struct ledger_entry *entries, size_t n)
 		    rejected->message->order.sku);
 }
 
-/* What is written is deleted; the rest goes back. */
+static bool
+is_unwritten(const struct ledger_entry *entry)
+{
+	return entry->verdict == LEDGER_NONE;
+}
+
+static bool
+is_written_quietly(const struct ledger_entry *entry)
+{
+	return !is_unwritten(entry) && !settler_wants(entry);
+}
+
+/* Make a list of the handles of such entries; NULL: of all n. */
+static size_t
+list_handles(
+    struct consumer *c, size_t n, bool (*which)(const struct ledger_entry *))
+{
+	size_t i, listed = 0;
+
+	for (i = 0; i < n; i++)
+		if (which == NULL || which(&c->entries[i]))
+			c->handles[listed++] =
+			    catch_at(c->catch, i)->receipt_handle;
+	return listed;
+}
+
+/* What Redis is to know is told first and then deleted, other things written
+ * are deleted, and the rest goes back. */
 static void
 answer_entries(struct consumer *c, size_t n)
 {
@@ -261,22 +288,26 @@ answer_entries(struct consumer *c, size_t n)
 	    c->leaving
 		? 0
 		: HAND_BACK_SECONDS + (unsigned)(drand48() * HAND_BACK_SECONDS);
-	size_t i, written = 0, back = n;
+	size_t i, listed;
 
-	for (i = 0; i < n; i++) {
-		const char *handle = catch_at(c->catch, i)->receipt_handle;
-
-		if (c->entries[i].verdict == LEDGER_NONE) {
-			c->handles[--back] = handle;
-			continue;
-		}
-		count_entry(&c->entries[i]);
-		c->handles[written++] = handle;
-	}
+	for (i = 0; i < n; i++)
+		if (!is_unwritten(&c->entries[i]))
+			count_entry(&c->entries[i]);
 	tell_exceptions(c->entries, n);
-	answers_delete(c->answers, c->handles, written);
-	answers_hand_back(c->answers, c->handles + back, n - back, after);
-	settler_add(c->settler, c->entries, n);
+	list_handles(c, n, NULL);
+	settler_add(c->settler, c->entries, c->handles, n);
+	listed = list_handles(c, n, is_written_quietly);
+	answers_delete(c->answers, c->handles, listed);
+	listed = list_handles(c, n, is_unwritten);
+	answers_hand_back(c->answers, c->handles, listed, after);
+}
+
+static void
+on_told(const char *const *handles, size_t n, void *arg)
+{
+	struct consumer *c = arg;
+
+	answers_delete(c->answers, handles, n);
 }
 
 static void
@@ -429,7 +460,7 @@ allocate(struct consumer *c)
 	if (err == ERR_OK)
 		err = answers_new(&c->answers, c->loop, c->answering);
 	if (err == ERR_OK)
-		err = settler_new(&c->settler, c->loop, c->redis);
+		err = settler_new(&c->settler, c->loop, c->redis, on_told, c);
 	return err;
 }
 
@@ -451,11 +482,11 @@ start_watchers(struct consumer *c)
 static void
 close_all(struct consumer *c)
 {
+	redis_free(c->redis); /* which still tells the settler */
+	settler_free(c->settler);
 	answers_free(c->answers);
 	sqs_free(c->answering);
 	sqs_free(c->polling);
-	redis_free(c->redis); /* which still tells the settler */
-	settler_free(c->settler);
 	db_free(c->db);
 	catch_free(c->catch);
 	free(c->handles);

@@ -19,12 +19,16 @@ struct batch {
 	struct settler *settler;
 	char sku[SKU_MAX + 1];
 	size_t n;
+	size_t handles_n;	  /* 0 once they are let go */
+	char **handles;		  /* of the messages */
 	struct settlement list[]; /* n of them */
 };
 
 struct settler {
 	struct ev_loop *loop;
 	struct redis *redis;
+	settler_told_fn *told;
+	void *arg;
 	TAILQ_HEAD(batches, batch) waiting;
 	size_t waiting_n; /* decisions in those */
 	size_t in_flight; /* calls */
@@ -33,6 +37,32 @@ struct settler {
 };
 
 static void tell(struct settler *);
+
+/* --- Batches --- */
+
+static void
+batch_free(struct batch *batch)
+{
+	size_t i;
+
+	for (i = 0; i < batch->handles_n; i++)
+		free(batch->handles[i]);
+	free(batch->handles);
+	free(batch);
+}
+
+/* Redis knows, or cannot be told now: SQS need not wait any longer. */
+static void
+let_go(struct batch *batch)
+{
+	struct settler *s = batch->settler;
+
+	if (batch->handles_n == 0)
+		return;
+	s->told((const char *const *)batch->handles, batch->handles_n, s->arg);
+	while (batch->handles_n > 0)
+		free(batch->handles[--batch->handles_n]);
+}
 
 /* Keep it, unless Redis has been away for very long. */
 static void
@@ -43,7 +73,8 @@ keep(struct settler *s, struct batch *batch)
 			log_warn("Redis is away too long: the status of some "
 				 "orders will stay \"queued\" there (MySQL is "
 				 "right)");
-		free(batch);
+		let_go(batch);
+		batch_free(batch);
 		return;
 	}
 	TAILQ_INSERT_TAIL(&s->waiting, batch, link);
@@ -59,10 +90,10 @@ on_settled(enum err err, void *arg)
 	struct settler *s = batch->settler;
 
 	s->in_flight--;
-	FAILPOINT("worker_settled");
+	let_go(batch);
 	/* What Redis refuses it would refuse again. */
 	if (err == ERR_OK || err == ERR_REFUSED) {
-		free(batch);
+		batch_free(batch);
 		tell(s);
 	} else { /* telling it twice does no harm */
 		keep(s, batch);
@@ -82,6 +113,9 @@ tell(struct settler *s)
 		sale_settle(s->redis, batch->sku, batch->list, batch->n,
 		    on_settled, batch);
 	}
+	if (!redis_is_ready(s->redis))
+		TAILQ_FOREACH(batch, &s->waiting, link)
+	let_go(batch);
 	if (TAILQ_EMPTY(&s->waiting))
 		ev_timer_stop(s->loop, &s->retry);
 }
@@ -96,76 +130,114 @@ on_retry(struct ev_loop *loop, ev_timer *timer, int events)
 
 /* --- From a haul to batches --- */
 
+/* A decision about an order, and the message that brought it. */
+struct decision {
+	const struct order *order;
+	const char *verdict; /* as in struct settlement */
+	const char *handle;
+};
+
 static int
 compare_skus(const void *a, const void *b)
 {
-	const struct ledger_entry *const *left = a, *const *right = b;
+	const struct decision *left = a, *right = b;
 
-	return strcmp(
-	    (*left)->message->order.sku, (*right)->message->order.sku);
+	return strcmp(left->order->sku, right->order->sku);
 }
 
 /* How many at the front have one SKU? */
 static size_t
-count_first_sku(const struct ledger_entry **orders, size_t n)
+count_first_sku(const struct decision *list, size_t n)
 {
 	size_t i;
 
 	for (i = 1; i < n && i < BATCH_MAX; i++)
-		if (compare_skus(&orders[0], &orders[i]) != 0)
+		if (compare_skus(&list[0], &list[i]) != 0)
 			break;
 	return i;
 }
 
-/* n orders of one SKU.  Without memory they are passed over. */
+/* n decisions of one SKU.  Without memory they are passed over, and their
+ * messages come back. */
 static void
-add_sku(struct settler *s, const struct ledger_entry **orders, size_t n)
+add_sku(struct settler *s, const struct decision *list, size_t n)
 {
 	struct batch *batch =
-	    malloc(sizeof(*batch) + n * sizeof(batch->list[0]));
+	    calloc(1, sizeof(*batch) + n * sizeof(batch->list[0]));
 	size_t i;
 
 	if (batch == NULL)
 		return;
 	batch->settler = s;
-	batch->n = n;
-	memcpy(batch->sku, orders[0]->message->order.sku, sizeof(batch->sku));
-	for (i = 0; i < n; i++) {
-		const struct order *order = &orders[i]->message->order;
+	batch->handles = calloc(n, sizeof(batch->handles[0]));
+	memcpy(batch->sku, list[0].order->sku, sizeof(batch->sku));
+	for (i = 0; i < n && batch->handles != NULL; i++) {
+		struct settlement *to = &batch->list[batch->n++];
 
-		memcpy(batch->list[i].order_id, order->id, sizeof(order->id));
-		batch->list[i].state = orders[i]->verdict == LEDGER_CONFIRMED
-					   ? "confirmed"
-					   : "rejected";
+		memcpy(to->order_id, list[i].order->id, sizeof(to->order_id));
+		to->verdict = list[i].verdict;
+		batch->handles[batch->handles_n] = strdup(list[i].handle);
+		if (batch->handles[batch->handles_n] != NULL)
+			batch->handles_n++;
 	}
 	keep(s, batch);
 }
 
-void
-settler_add(struct settler *s, const struct ledger_entry *entries, size_t n)
+/* NULL: there is nothing to tell of it. */
+static const char *
+verdict_of(const struct ledger_entry *entry)
 {
-	const struct ledger_entry **orders = calloc(n + 1, sizeof(orders[0]));
-	size_t i, some, orders_n = 0;
+	if (entry->verdict == LEDGER_CONFIRMED)
+		return "confirmed";
+	if (entry->verdict == LEDGER_REJECTED)
+		return "rejected";
+	if (entry->verdict == LEDGER_PARKED && entry->dead != NULL &&
+	    entry->dead->type == MESSAGE_ORDER)
+		return "dead";
+	return NULL;
+}
 
-	if (orders == NULL)
+bool
+settler_wants(const struct ledger_entry *entry)
+{
+	return verdict_of(entry) != NULL;
+}
+
+void
+settler_add(struct settler *s, const struct ledger_entry *entries,
+    const char *const *handles, size_t n)
+{
+	struct decision *list = calloc(n + 1, sizeof(list[0]));
+	size_t i, some, list_n = 0;
+
+	if (list == NULL)
 		return;
-	for (i = 0; i < n; i++)
-		if (entries[i].verdict == LEDGER_CONFIRMED ||
-		    entries[i].verdict == LEDGER_REJECTED)
-			orders[orders_n++] = &entries[i];
-	qsort(orders, orders_n, sizeof(orders[0]), compare_skus);
-	for (i = 0; i < orders_n; i += some) {
-		some = count_first_sku(orders + i, orders_n - i);
-		add_sku(s, orders + i, some);
+	for (i = 0; i < n; i++) {
+		const struct ledger_entry *entry = &entries[i];
+		const char *verdict = verdict_of(entry);
+
+		if (verdict != NULL)
+			list[list_n++] = (struct decision){
+			    .order = entry->message != NULL
+					 ? &entry->message->order
+					 : &entry->dead->order,
+			    .verdict = verdict,
+			    .handle = handles[i]};
 	}
-	free(orders);
+	qsort(list, list_n, sizeof(list[0]), compare_skus);
+	for (i = 0; i < list_n; i += some) {
+		some = count_first_sku(list + i, list_n - i);
+		add_sku(s, list + i, some);
+	}
+	free(list);
 	tell(s);
 }
 
 /* --- Coming and going --- */
 
 enum err
-settler_new(struct settler **out, struct ev_loop *loop, struct redis *redis)
+settler_new(struct settler **out, struct ev_loop *loop, struct redis *redis,
+    settler_told_fn *told, void *arg)
 {
 	struct settler *s = calloc(1, sizeof(*s));
 
@@ -173,6 +245,8 @@ settler_new(struct settler **out, struct ev_loop *loop, struct redis *redis)
 		return ERR_NOMEM;
 	s->loop = loop;
 	s->redis = redis;
+	s->told = told;
+	s->arg = arg;
 	TAILQ_INIT(&s->waiting);
 	ev_timer_init(&s->retry, on_retry, RETRY_SECONDS, RETRY_SECONDS);
 	s->retry.data = s;
@@ -192,7 +266,7 @@ settler_free(struct settler *s)
 			 "orders stays \"queued\" there (MySQL is right)");
 	while ((batch = TAILQ_FIRST(&s->waiting)) != NULL) {
 		TAILQ_REMOVE(&s->waiting, batch, link);
-		free(batch);
+		batch_free(batch);
 	}
 	ev_timer_stop(s->loop, &s->retry);
 	free(s);

@@ -1,11 +1,14 @@
 /*
- * Tells Redis, for the buyers' status pages, what MySQL has decided.  Nobody
- * waits for it: the books are in MySQL.  While Redis is away the decisions
- * are kept here and told when it is back.
+ * Tells Redis, for the buyers' status pages, what MySQL has decided, and only
+ * then lets the messages go: whoever dies in between gets them again, so no
+ * status and no unit of a dead order is forgotten.  Nobody waits for a Redis
+ * that is away, though: the books are in MySQL, and the decisions are kept
+ * here and told when it is back.
  */
 #ifndef WORKER_SETTLE_H
 #define WORKER_SETTLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <ev.h>
@@ -16,14 +19,22 @@
 
 struct settler;
 
+/* These messages are dealt with: delete them.  Handles are borrowed. */
+typedef void settler_told_fn(const char *const *handles, size_t n, void *arg);
+
 /* Borrows the connection. */
-enum err settler_new(
-    struct settler **, struct ev_loop *, struct redis *) MUST_CHECK;
+enum err settler_new(struct settler **, struct ev_loop *, struct redis *,
+    settler_told_fn *, void *arg) MUST_CHECK;
 /* What is not told by now is forgotten. NULL is fine. */
 void settler_free(struct settler *);
 
-/* Tell of the orders among the entries that have a verdict. */
-void settler_add(struct settler *, const struct ledger_entry *, size_t n);
+/* Is there anything to tell of it? */
+bool settler_wants(const struct ledger_entry *);
+
+/* Tell of those among the entries that it wants; entry i came with message
+ * handle i. */
+void settler_add(struct settler *, const struct ledger_entry *,
+    const char *const *handles, size_t n);
 
 /* Calls to Redis under way. */
 size_t settler_in_flight(const struct settler *);

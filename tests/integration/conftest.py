@@ -25,6 +25,8 @@ STACKS = {
     "outages": {"WEB": "nginx"},
     "recovery": {"WEB": "nginx"},
     "processes": {"WEB": "nginx"},
+    # Their data gets damaged.
+    "books": {"WEB": "nginx"},
 }
 EVERYDAY = ("nginx", "lighttpd")
 
