@@ -136,7 +136,17 @@ test: ## everything that proves the engine
 	deploy/local/packages build stack test
 	$(MAKE) -j$(JOBS) all unit-tests
 	$(MAKE) -j$(JOBS) SAN=1 all unit-tests
+	$(MAKE) -j$(JOBS) FAIL=1 all
 	tests/run
+
+# SEED= ROUNDS= FIRST= FAULTS=name,name...
+chaos: ## kill it at every step, at random, and compare the books (SEED ROUNDS)
+	deploy/local/packages build stack test
+	$(MAKE) -j$(JOBS) FAIL=1 all
+	tests/chaos/run $(if $(SEED),--seed $(SEED)) \
+		$(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(FIRST),--first $(FIRST)) \
+		$(if $(FAULTS),--faults $(FAULTS))
 
 unit-tests: $(UNIT_TESTS)
 
@@ -193,7 +203,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | \
 		expand -t 16
 
-.PHONY: all clean test unit-tests bench lint docs format demo up down jmeter \
+.PHONY: all clean test unit-tests bench chaos lint docs format demo up down jmeter \
 	install help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY: $(patsubst %.c,$(OBJ)/%.o,$(wildcard tests/unit/*.c tests/bench/*.c))

@@ -55,8 +55,9 @@ def _read_env(path):
 class Stack:
     """All parts, by name: redis, mariadb, sqs, fcgi, worker, web."""
 
-    def __init__(self, directory, **variables):
+    def __init__(self, directory, settings=None, **variables):
         self.directory = directory
+        self._settings = {**SETTINGS, **(settings or {})}
         self.server = variables["WEB"]
         self.expected_errors = []
         self._variables = variables
@@ -85,7 +86,7 @@ class Stack:
         self._lock = open(f"{self.directory}.lock", "w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         pathlib.Path(f"{self.directory}.env").write_text(
-            "".join(f"{k}={v}\n" for k, v in SETTINGS.items()))
+            "".join(f"{k}={v}\n" for k, v in self._settings.items()))
         self._run("down")
         self._run("up")
         self.env = _read_env(self.directory / "env")

@@ -1,0 +1,197 @@
+"""Where the rounds are played: a stack whose programs can be ended at
+failpoints, whose clocks can be moved, and whose listening socket outlives
+flashsale-fcgi, as it does under systemd."""
+
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/integration"))
+os.environ.setdefault("PROGRAMS", "build/fail")
+
+from harness import processes                   # noqa: E402
+from harness.stack import PROGRAMS, Stack       # noqa: E402
+from harness.wait import eventually             # noqa: E402
+
+# Short times, for a round has only seconds.  Their order is the documents':
+# SQS_TIMEOUT < SEND_DEADLINE < OUTBOX_AGE, SEND_DEADLINE < RECOVERY_SETTLE.
+SETTINGS = {
+    "REDIS_TIMEOUT_MS": "700",
+    "MYSQL_TIMEOUT_MS": "2000",
+    "SQS_TIMEOUT_MS": "600",
+    "SEND_DEADLINE_MS": "900",
+    "OUTBOX_AGE_MS": "1000",
+    "RECOVERY_SETTLE_MS": "1000",
+    "POLL_WAIT_SECONDS": "1",
+    "VISIBILITY_SECONDS": "10",
+    "DRAIN_SECONDS": "10",
+    "RESPONDERS": "2",
+    "CONSUMERS": "2",
+}
+
+def _find_faketime():
+    for path in pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"):
+        return str(path)
+    return None
+
+
+class Masters:
+    """flashsale-fcgi under a supervisor that keeps the listening socket, as
+    systemd does: who connects while nobody serves waits in its queue."""
+
+    def __init__(self, path, environment, log):
+        self._environment, self._log = environment, log
+        if os.path.exists(path):
+            os.unlink(path)
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.bind(path)
+        self._socket.listen(4096)
+        self.deaths = []        # (exit status, was it expected)
+        self._expected = False
+        self._closing = False
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._supervise)
+        self._thread.start()
+        self._started.wait()
+
+    def _supervise(self):
+        while not self._closing:
+            with self._log.open("ab") as log:
+                self.process = subprocess.Popen(
+                    [PROGRAMS / "flashsale-fcgi"], stdin=self._socket,
+                    stdout=log, stderr=log, env=self._environment)
+            self._started.set()
+            status = self.process.wait()
+            self.deaths.append((status, self._expected))
+            self._expected = False
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def stop(self, number):
+        """End the master that runs; its successor follows by itself."""
+        self._expected = True
+        old = self.process
+        old.send_signal(number)
+        eventually(lambda: self.process is not old
+                   and processes.children(self.pid), 30, "a new master")
+
+    def reload(self):
+        self.process.send_signal(signal.SIGHUP)
+
+    def family(self):
+        return [self.pid, *processes.children(self.pid)]
+
+    def close(self):
+        self._closing = self._expected = True
+        self.process.terminate()
+        self._thread.join()
+        self._socket.close()
+
+
+class Arena:
+    """The stack, and what the faults need of it."""
+
+    def __init__(self, directory, programs_environment=None):
+        self.directory = directory
+        self.stack = Stack(directory / "stack", settings=SETTINGS,
+                           WEB="nginx")
+        self.points = directory / "failpoints"
+        self.clock = directory / "clock"
+        self.killed = 0     # processes that a fault has killed
+
+    # --- Up and down ---
+
+    def up(self):
+        shutil.rmtree(self.points, ignore_errors=True)
+        self.points.mkdir(parents=True)
+        self.set_clock(0)
+        os.environ["FAILPOINTS"] = str(self.points)
+        self.stack.up()
+        self._durable_redis()
+        self._supervise_worker()
+        self.stack.sv("down", "fcgi")
+        run = self.stack.directory / "run"
+        self.masters = Masters(
+            str(run / "fcgi.sock"),
+            {**self.stack.program_env(), **self.environment()},
+            self.stack.directory / "log/fcgi.log")
+        self.stack.wait_healed()
+        return self
+
+    def down(self):
+        self.masters.close()
+        self.stack.down()
+
+    def environment(self):
+        """Of the programs: failpoints, and a clock that can be moved."""
+        environment = {"FAILPOINTS": str(self.points)}
+        faketime = _find_faketime()
+        if faketime:
+            environment.update(
+                LD_PRELOAD=faketime, FAKETIME_DONT_FAKE_MONOTONIC="1",
+                FAKETIME_CACHE_DURATION="1", DONT_FAKE_MONOTONIC="1",
+                FAKETIME_TIMESTAMP_FILE=str(self.clock))
+        return environment
+
+    def _durable_redis(self):
+        """A killed Redis has everything that it has acknowledged."""
+        with (self.stack.directory / "etc/redis.conf").open("a") as file:
+            file.write("appendfsync always\n")
+        self.stack.redis.config_set("appendfsync", "always")
+
+    def _supervise_worker(self):
+        """The stack's own way of starting it, with our environment."""
+        run = self.stack.directory / "service/worker/run"
+        first, rest = run.read_text().split("\n", 1)
+        exports = "".join(f"export {name}='{value}'\n"
+                          for name, value in self.environment().items())
+        run.write_text(f"{first}\n{exports}{rest}")
+        self.stack.sv("restart", "worker")
+
+    # --- What the faults use ---
+
+    def arm(self, point, action, nth=1):
+        part = self.directory / "point.part"
+        part.write_text(f"{action} {nth}\n")
+        part.rename(self.points / point)
+
+    def disarm(self, point):
+        """False: it had happened already."""
+        try:
+            (self.points / point).unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def set_clock(self, seconds):
+        part = self.directory / "clock.part"
+        part.write_text(f"{seconds:+d}\n")
+        part.rename(self.clock)
+
+    def worker_family(self):
+        pid = self.stack.pid("worker")
+        return [pid, *processes.children(pid)]
+
+    def kill_all(self, pids):
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+            self.killed += 1
+
+    def wait_until(self, check, seconds, what):
+        eventually(check, seconds, what)
+
+    @staticmethod
+    def now():
+        return time.monotonic()

@@ -1,0 +1,258 @@
+"""What can go wrong, by name.
+
+A fault is a generator: what stands before its `yield` breaks something, it
+yields for how many seconds, and what stands behind mends it again.  It gets
+the Arena, the SKU on sale and random numbers of its own.  It returns False
+when there was nothing to break (a failpoint that nobody passed).
+
+Its declaration says what the documents allow while it is at work, in the
+words of checker.py; without a word nothing is allowed, not even a failed
+request.
+"""
+
+import collections
+import contextlib
+import os
+import shutil
+import signal
+import threading
+import time
+
+import pymysql
+
+from harness import processes
+from harness.wait import eventually
+
+Fault = collections.namedtuple("Fault", "name strike allowed about")
+FAULTS = {}
+
+
+def fault(name, **allowed):
+    def declare(strike):
+        FAULTS[name] = Fault(name, strike, allowed, strike.__doc__)
+        return strike
+    return declare
+
+
+def _failpoint(name, point, passes, **allowed):
+    """A process kills itself at that point, after so many passes at most."""
+    def strike(arena, sku, rng):
+        arena.arm(point, "kill", rng.randint(1, passes))
+        yield 1.5
+        if arena.disarm(point):
+            return False
+        arena.killed += 1
+        return True
+    FAULTS[name] = Fault(name, strike, allowed, f"kill -9 at {point}")
+
+
+# --- The responders ---
+
+_failpoint("fcgi.reserved", "fcgi_reserved", 8, failures=True)
+_failpoint("fcgi.acknowledged", "fcgi_acknowledged", 8, failures=True)
+_failpoint("fcgi.replied", "fcgi_replied", 8, failures=True)
+
+
+@fault("fcgi.killed", failures=True)
+def fcgi_killed(arena, sku, rng):
+    """kill -9 of the master and all responders."""
+    arena.kill_all(arena.masters.family())
+    yield 0.5
+
+
+@fault("fcgi.master", failures=True)
+def fcgi_master(arena, sku, rng):
+    """kill -9 of the master alone: its responders finish and leave."""
+    arena.kill_all([arena.masters.pid])
+    yield 0.5
+
+
+@fault("fcgi.reload")
+def fcgi_reload(arena, sku, rng):
+    """SIGHUP, two in a row: new responders take over."""
+    for _ in range(2):
+        before = set(arena.masters.family()[1:])
+        arena.masters.reload()
+        eventually(lambda: not before & set(arena.masters.family()), 20,
+                   "every responder replaced")
+    yield 0
+
+
+@fault("fcgi.restart")
+def fcgi_restart(arena, sku, rng):
+    """SIGTERM, then a new master, on the socket that systemd holds."""
+    for _ in range(2):
+        arena.masters.stop(signal.SIGTERM)
+    yield 0
+
+
+# --- The worker ---
+
+_failpoint("worker.received", "worker_received", 2)
+_failpoint("worker.written", "worker_written", 2)
+_failpoint("worker.committed", "worker_committed", 2)
+_failpoint("worker.deleted", "worker_deleted", 2)
+
+
+@fault("worker.killed")
+def worker_killed(arena, sku, rng):
+    """kill -9 of the master and all its children."""
+    arena.kill_all(arena.worker_family())
+    yield 0.5
+
+
+@fault("worker.restart")
+def worker_restart(arena, sku, rng):
+    """SIGTERM, then a new one."""
+    arena.stack.sv("restart", "worker")
+    yield 0
+
+
+# --- Redis ---
+
+@fault("redis.paused", failures=True)
+def redis_paused(arena, sku, rng):
+    """Redis answers nothing for three seconds."""
+    arena.stack.redis.execute_command("CLIENT", "PAUSE", "3000", "ALL")
+    yield 3
+
+
+@fault("redis.killed", failures=True)
+def redis_killed(arena, sku, rng):
+    """kill -9; its append-only file is kept."""
+    arena.stack.kill("redis")
+    yield 0.5
+
+
+@fault("redis.emptied", failures=True, lost=True)
+def redis_emptied(arena, sku, rng):
+    """kill -9, and it starts with nothing."""
+    # The sale is told to MySQL first; what the operator did in the last
+    # second may be forgotten, as the documents say.
+    eventually(lambda: arena.stack.books.sales(sku), 20, "sale in MySQL")
+    arena.stack.sv("kill", "redis")
+    arena.stack.sv("down", "redis")
+    shutil.rmtree(arena.stack.directory / "data/redis/appendonlydir")
+    yield 0.3
+    arena.stack.sv("up", "redis")
+
+
+# --- MySQL ---
+
+def _administrator(arena):
+    return pymysql.connect(unix_socket=arena.stack.env["MYSQL_SOCKET"],
+                           user="root", database="flashsale",
+                           connect_timeout=5, autocommit=True)
+
+
+def _administer(arena, *statements):
+    def once():
+        try:
+            with _administrator(arena) as connection, \
+                    connection.cursor() as cursor:
+                for statement in statements:
+                    cursor.execute(statement)
+        except pymysql.err.Error as error:
+            raise ConnectionError(str(error)) from error
+        return True
+    eventually(once, 30, f"MySQL takes {statements[0]}")
+
+
+@fault("mysql.killed")
+def mysql_killed(arena, sku, rng):
+    """kill -9, and it starts again with its logs."""
+    arena.stack.kill("mariadb")
+    yield 0.5
+
+
+@fault("mysql.readonly")
+def mysql_readonly(arena, sku, rng):
+    """read_only, as on a primary that is being demoted."""
+    _administer(arena, "SET GLOBAL read_only = 1")
+    yield 1.5
+    _administer(arena, "SET GLOBAL read_only = 0")
+
+
+@fault("mysql.full")
+def mysql_full(arena, sku, rng):
+    """Each insert fails as on a full disk: error 1114, raised by a trigger,
+    for a disk that is really full would take the server's own files too."""
+    _administer(arena, "CREATE OR REPLACE TRIGGER chaos_full "
+                "BEFORE INSERT ON orders FOR EACH ROW SIGNAL SQLSTATE 'HY000'"
+                " SET MYSQL_ERRNO = 1114, MESSAGE_TEXT = 'disk is full'")
+    yield 1.5
+    _administer(arena, "DROP TRIGGER IF EXISTS chaos_full")
+
+
+@contextlib.contextmanager
+def _in_background(work):
+    over = threading.Event()
+    thread = threading.Thread(target=work, args=(over,))
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@fault("mysql.deadlock")
+def mysql_deadlock(arena, sku, rng):
+    """Somebody else locks the same rows in the opposite order, and has done
+    more work, so that it is the engine who has to give way."""
+    _administer(arena, "CREATE TABLE IF NOT EXISTS chaos_ballast (n INT)")
+
+    def contend(over):
+        while not over.is_set():
+            try:
+                with _administrator(arena) as connection, \
+                        connection.cursor() as cursor:
+                    cursor.execute("SET innodb_lock_wait_timeout = 1")
+                    cursor.execute("BEGIN")
+                    cursor.execute("INSERT INTO chaos_ballast VALUES "
+                                   + ",".join(["(1)"] * 500))
+                    cursor.execute("SELECT id FROM orders FORCE INDEX (sale) "
+                                   "FOR UPDATE")
+                    time.sleep(0.1)
+                    cursor.execute("SELECT * FROM sales FOR UPDATE")
+                    cursor.execute("ROLLBACK")
+            except pymysql.err.Error:
+                pass
+            over.wait(0.1)
+    with _in_background(contend):
+        yield 1.5
+
+
+# --- The clock ---
+
+@fault("clock.jumps", signatures=True)
+def clock_jumps(arena, sku, rng):
+    """The programs' clocks go an hour ahead, then ten minutes back."""
+    arena.set_clock(3600)
+    time.sleep(1.2)
+    arena.set_clock(-600)
+    yield 1.2
+    arena.set_clock(0)
+
+
+# --- The operator ---
+
+def _cli(arena, *arguments):
+    return lambda: arena.stack.cli(*arguments).returncode == 0
+
+
+@fault("sale.paused")
+def sale_paused(arena, sku, rng):
+    """The operator pauses the sale, and resumes it."""
+    if not _cli(arena, "pause", sku)():
+        return False
+    yield 0.5
+    eventually(_cli(arena, "resume", sku), 60, "resumed")
+
+
+@fault("sale.reset")
+def sale_reset(arena, sku, rng):
+    """The operator starts the sale anew, with other stock."""
+    reply = arena.stack.web.reset(sku, rng.randint(50, 200))
+    yield 0
+    return reply.status == 200

@@ -1,0 +1,260 @@
+"""A round: what the seed says will happen, and then that it happens: a sale,
+a rush of buyers, faults in the middle of it, healing, and the judgement."""
+
+import collections
+import json
+import random
+import re
+import shutil
+import threading
+import time
+import traceback
+
+from buyers import Crowd
+from checker import judge
+from faults import FAULTS
+from harness import logs
+
+Plan = collections.namedtuple(
+    "Plan", "number seed stock limit buyers seconds faults")
+Result = collections.namedtuple(
+    "Result", "wrong seconds attempts orders happened keep")
+
+DRAIN_SECONDS = 60
+RUSH_SECONDS = 2.5
+
+# Rounds in which no request may fail are worth having among the others.
+GENTLE = [name for name, fault in FAULTS.items()
+          if not fault.allowed.get("failures")]
+
+
+def _plan(rng, number, seed, faults):
+    return Plan(number, f"{seed}/{number}", stock=rng.randint(20, 500),
+                limit=rng.choice((0, 1, 2, 3, 3)),
+                buyers=rng.randint(100, 250), seconds=RUSH_SECONDS,
+                faults=sorted((round(rng.uniform(0.2, RUSH_SECONDS - 0.5), 2),
+                               name) for name in faults))
+
+
+def draw(seed, number, names=None):
+    """Round so-and-so of a seed: one to three faults at random."""
+    rng = random.Random(f"{seed}/{number}")
+    names = names or rng.choice((sorted(FAULTS), sorted(FAULTS),
+                                 sorted(GENTLE)))
+    return _plan(rng, number, seed, rng.sample(
+        names, min(len(names), rng.choice((1, 2, 2, 3)))))
+
+
+def draw_short(seed):
+    """Each fault once, in as few rounds as is decent: the harmless ones in
+    pairs, so that failed requests are noticed, and the others too."""
+    rng = random.Random(seed)
+    rounds = []
+    for gentle in (True, False):
+        names = [name for name in sorted(FAULTS)
+                 if (name in GENTLE) == gentle]
+        rng.shuffle(names)
+        rounds += [names[i:i + 2] for i in range(0, len(names), 2)]
+    return [_plan(rng, n, seed, names)
+            for n, names in enumerate(rounds, 1)]
+
+
+def _finish(work):
+    """Run a fault's second half; what it returns."""
+    try:
+        next(work)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("a fault yields once")
+
+
+class Round:
+    def __init__(self, arena, plan):
+        self.arena, self.stack, self.plan = arena, arena.stack, plan
+        self.sku = f"chaos-{plan.seed.replace('/', '-')}"
+        self.folder = arena.directory / f"round-{plan.number}"
+        self.trouble = []       # what went wrong with the round itself
+        self.happened = set()
+        self.rng = random.Random(plan.seed)
+
+    # --- Playing ---
+
+    def play(self):
+        began = time.monotonic()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        self._prepare()
+        with (self.folder / "history.jsonl").open("w") as file:
+            crowd = self._crowd(file)
+            crowd.start()
+            self._break_things()
+            crowd.finish()
+            drained = self._drain()
+            last = self._buy_the_rest(crowd)
+            drained = drained or self._drain()
+        books = self._read_books(crowd.history, drained, last)
+        wrong = self.trouble + judge(crowd.history, books, self._allowed())
+        self._write("books.json", books)
+        self._write("plan.json", self.plan._asdict())
+        if not wrong:
+            shutil.rmtree(self.folder)
+        return Result(wrong, time.monotonic() - began, len(crowd.history),
+                      len(books["orders"]), self.happened, self._keep)
+
+    def _prepare(self):
+        self.arena.killed = 0
+        self.arena.masters.deaths.clear()
+        for reader in self._log_readers():
+            reader.new_lines()
+        self._offsets = {name: self._log(name).stat().st_size
+                         for name in ("fcgi", "worker")}
+        reply = self.stack.web.reset(self.sku, self.plan.stock,
+                                     limit=self.plan.limit)
+        if reply.status != 200:
+            self.trouble.append(f"the sale cannot be opened: {reply}")
+
+    def _crowd(self, file):
+        plan, web = self.plan, self.stack.web
+        return Crowd(web.host, web.port, file, self.rng, sku=self.sku,
+                     buyers=plan.buyers, seconds=plan.seconds)
+
+    def _break_things(self):
+        """Each fault has its own thread, for they may overlap."""
+        threads = [threading.Thread(target=self._strike,
+                                    args=(at, FAULTS[name]))
+                   for at, name in self.plan.faults]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _strike(self, at, fault):
+        rng = random.Random(f"{self.plan.seed}/{fault.name}")
+        time.sleep(at)
+        try:
+            work = fault.strike(self.arena, self.sku, rng)
+            time.sleep(next(work))
+            if _finish(work) is not False:
+                self.happened.add(fault.name)
+        except Exception:
+            self.trouble.append(f"{fault.name}: {traceback.format_exc()}")
+
+    def _allowed(self):
+        allowed = {}
+        for _, name in self.plan.faults:
+            allowed.update(FAULTS[name].allowed)
+        return allowed
+
+    # --- Coming to rest ---
+
+    def _moving(self):
+        """What is not at rest yet, or ""."""
+        stack = self.stack
+        stock = stack.web.get(f"/stock/{self.sku}")
+        if stock.status != 200 or stock.json["status"] == "recovering":
+            return f"GET /stock says {stock.status} {stock.body[:80]}"
+        if stack.outbox(self.sku):
+            return f"{stack.outbox(self.sku)} entries in the outbox"
+        depth = stack.queue.depth() + stack.dlq.depth()
+        if depth:
+            return f"{depth} messages in the queues"
+        states = collections.Counter(
+            text.split(" ")[0] for text in
+            stack.redis.hvals(f"fs:{{{self.sku}}}:orders"))
+        if states["reserved"] or states["queued"]:
+            return f"orders that are not confirmed: {dict(states)}"
+        return ""
+
+    def _drain(self):
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while True:
+            try:
+                moving = self._moving()
+            except Exception as error:      # a part is still coming back
+                moving = repr(error)
+            if not moving or time.monotonic() > deadline:
+                return moving
+            time.sleep(0.1)
+
+    def _buy_the_rest(self, crowd):
+        sale = self._redis_hash("sale")
+        if sale.get("state") != "open":
+            return None
+        return {**crowd.buy("a-fresh-buyer"),
+                "left_before": int(sale["remaining"])}
+
+    # --- The books ---
+
+    def _redis_hash(self, name):
+        return self.stack.redis.hgetall(f"fs:{{{self.sku}}}:{name}")
+
+    def _read_books(self, history, drained, last):
+        books, sku = self.stack.books, self.sku
+        return {
+            "sku": sku, "drained": drained, "last": last,
+            "sales": books.sales(sku),
+            "orders": books.ask("SELECT * FROM orders WHERE sku = %s", sku),
+            "parked": books.ask("SELECT * FROM parked"),
+            "redis": {
+                **{name: self._redis_hash(name) for name in
+                   ("sale", "buyers", "requests", "orders")},
+                "outbox": self.stack.redis.xrange(f"fs:{{{sku}}}:outbox")},
+            "queues": {"orders": self.stack.queue.depth(),
+                       "dead letters": self.stack.dlq.depth()},
+            "acknowledged": None, "bad_signatures": 0,
+            "seen": self._statuses(history),
+            "processes": self._deaths(),
+        }
+
+    def _statuses(self, history):
+        orders = {a["order"] for a in history if a["status"] == 202}
+        seen = {}
+        with self.stack.web.connect() as line:
+            for order in sorted(orders):
+                reply = line.request("GET", f"/orders/{self.sku}/{order}")
+                seen[order] = reply.json["status"] \
+                    if reply.status == 200 else None
+        return seen
+
+    # --- Processes ---
+
+    def _log(self, name):
+        return self.stack.directory / f"log/{name}.log"
+
+    def _log_readers(self):
+        return self.stack._readers
+
+    def _deaths(self):
+        """Whoever ended in another way than we ended it."""
+        found, killed = [], 0
+        for reader in self._log_readers():
+            for line in reader.new_lines():
+                if logs.SANITIZER.search(line):
+                    found.append(line)
+                elif re.search(r"killed by signal 9 ", line):
+                    killed += 1
+                elif re.search(r"killed by signal|left with exit code"
+                               r"|not done after", line):
+                    found.append(line)
+        for status, expected in self.arena.masters.deaths:
+            killed += status == -9
+            if status not in (0, -9) or (status == 0 and not expected):
+                found.append(f"flashsale-fcgi's master left with {status}")
+        if killed > self.arena.killed:
+            found.append(f"{killed} processes were killed, the faults killed "
+                         f"{self.arena.killed}")
+        return found
+
+    # --- What is kept of a failure ---
+
+    def _write(self, name, content):
+        (self.folder / name).write_text(
+            json.dumps(content, indent=1, default=str) + "\n")
+
+    def _keep(self):
+        """The logs of this round, beside its history and books."""
+        for name, offset in self._offsets.items():
+            with self._log(name).open("rb") as file:
+                file.seek(offset)
+                (self.folder / f"{name}.log").write_bytes(file.read())
+        return self.folder
