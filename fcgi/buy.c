@@ -20,7 +20,6 @@
 #include "problem.h"
 #include "reply.h"
 #include "responder.h"
-#include "sale.h"
 #include "stats.h"
 
 #define USER_RULE "must be 1 to 128 printable ASCII characters, no space"
@@ -188,5 +187,5 @@ buy_handle(struct exchange *x, const char *sku)
 		return;
 	memcpy(order.sku, sku, strlen(sku) + 1);
 	uuid_v7(order.id);
-	sale_reserve(responder->redis, &order, on_reserved, x);
+	reservations_ask(responder->reservations, &order, on_reserved, x);
 }

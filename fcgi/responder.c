@@ -211,6 +211,9 @@ connect_parts(struct responder *r, const struct responder_options *options)
 		fatal(EXIT_CONFIG, "%s", why);
 	if (!config->recovery)
 		redis_trust(r->redis);
+	r->reservations = reservations_new(r->loop, r->redis);
+	if (r->reservations == NULL)
+		fatal(EXIT_OSERR, "out of memory");
 	r->sender = sender_new(r->loop, r->sqs, r->redis, config);
 	wait_for_redis(r);
 	if (fastcgi_new(&r->edge, r->loop, &edge) != ERR_OK)
@@ -251,6 +254,7 @@ responder_run(const struct responder_options *options)
 	fastcgi_free(r->edge);
 	sender_free(r->sender);
 	sqs_free(r->sqs);
+	reservations_free(r->reservations);
 	redis_free(r->redis);
 	ev_loop_destroy(r->loop);
 	return EXIT_FINE;

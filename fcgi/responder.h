@@ -7,6 +7,7 @@
 #include "config.h"
 #include "fastcgi.h"
 #include "redis.h"
+#include "reservations.h"
 #include "sender.h"
 #include "sqs.h"
 
@@ -14,6 +15,7 @@ struct responder {
 	struct ev_loop *loop;
 	const struct config *config;
 	struct redis *redis;
+	struct reservations *reservations;
 	struct sqs *sqs;
 	struct sender *sender;
 	struct fastcgi *edge;

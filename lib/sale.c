@@ -17,7 +17,6 @@
 /* A question under way: what to do with its answer. */
 struct question {
 	union {
-		sale_reserve_fn *reserved;
 		sale_done_fn *done;
 		sale_outbox_fn *outbox;
 		sale_view_fn *view;
@@ -31,7 +30,6 @@ struct question {
 	struct redis *redis;
 	enum err err; /* of the first of two commands */
 	union {
-		struct order order; /* of a reservation */
 		struct sale_view seen;
 		struct order_view found;
 	};
@@ -47,160 +45,6 @@ question_new(const char *sku, void *arg)
 	q->arg = arg;
 	snprintf(q->sku, sizeof(q->sku), "%s", sku);
 	return q;
-}
-
-/* --- Buying --- */
-
-static void
-read_terms(const struct redis_value *v, struct reservation *out)
-{
-	struct order *order = &out->order;
-
-	out->outcome = RESERVE_OK;
-	redis_copy(redis_at(v, 1), order->sale_id, sizeof(order->sale_id));
-	order->revision = redis_int(redis_at(v, 2));
-	order->total = redis_int(redis_at(v, 3));
-	out->remaining = redis_int(redis_at(v, 4));
-	order->price_minor = redis_int(redis_at(v, 5));
-	redis_copy(redis_at(v, 6), order->currency, sizeof(order->currency));
-	order->reserved_at = redis_int(redis_at(v, 7));
-	redis_copy(redis_at(v, 8), out->entry_id, sizeof(out->entry_id));
-}
-
-/* "state quantity user" as the orders hash has it. */
-static bool
-parse_order_value(const struct redis_value *v, struct order_view *out)
-{
-	const char *text = redis_text(v);
-	long long quantity;
-	int user_at = 0;
-
-	if (sscanf(text, "%15s %lld %n", out->state, &quantity, &user_at) < 2 ||
-	    user_at == 0)
-		return false;
-	out->quantity = quantity;
-	snprintf(out->user_id, sizeof(out->user_id), "%s", text + user_at);
-	return true;
-}
-
-/* The same key asks for the same: another quantity is a mistake that must
- * not be answered with an order of the wrong size. */
-static void
-read_replay(const struct redis_value *v, struct reservation *out)
-{
-	struct order_view earlier;
-
-	redis_copy(redis_at(v, 1), out->order.id, sizeof(out->order.id));
-	out->remaining = redis_int(redis_at(v, 3));
-	if (!parse_order_value(redis_at(v, 2), &earlier)) {
-		out->outcome = RESERVE_UNKNOWN;
-		return;
-	}
-	out->outcome = earlier.quantity == out->order.quantity
-			   ? RESERVE_REPLAYED
-			   : RESERVE_KEY_REUSED;
-	memcpy(out->state, earlier.state, sizeof(out->state));
-}
-
-static void
-read_reservation(const struct redis_value *v, struct reservation *out)
-{
-	static const struct {
-		const char *status;
-		enum reserve_outcome outcome;
-	} refusals[] = {
-	    {"sold_out", RESERVE_SOLD_OUT},
-	    {"limit_reached", RESERVE_LIMIT_REACHED},
-	    {"not_open", RESERVE_NOT_OPEN},
-	    {"closed", RESERVE_CLOSED},
-	    {"paused", RESERVE_PAUSED},
-	    {"no_sale", RESERVE_NO_SALE},
-	    {"recovering", RESERVE_RECOVERING},
-	};
-	const char *status = redis_text(redis_at(v, 0));
-	int64_t number = redis_int(redis_at(v, 1));
-
-	out->outcome = RESERVE_UNKNOWN;
-	if (strcmp(status, "ok") == 0)
-		read_terms(v, out);
-	else if (strcmp(status, "replayed") == 0)
-		read_replay(v, out);
-	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++)
-		if (strcmp(status, refusals[i].status) == 0)
-			out->outcome = refusals[i].outcome;
-	if (out->outcome == RESERVE_SOLD_OUT)
-		out->remaining = number;
-	else if (out->outcome == RESERVE_LIMIT_REACHED)
-		out->limit = number;
-	else if (out->outcome == RESERVE_NOT_OPEN)
-		out->opens_at = number;
-}
-
-static void
-answer_reservation(struct question *q, const struct reservation *r)
-{
-	q->fn.reserved(r, q->arg);
-	free(q);
-}
-
-/* No such sale: or has this Redis lost it? */
-static void
-on_absence_checked(enum err err, bool complete, void *arg)
-{
-	struct question *q = arg;
-	struct reservation r = {.order = q->order, .outcome = RESERVE_NO_SALE};
-
-	if (err != ERR_OK)
-		r.outcome = RESERVE_UNAVAILABLE;
-	else if (!complete)
-		r.outcome = RESERVE_RECOVERING;
-	answer_reservation(q, &r);
-}
-
-static void
-on_reserved(enum err err, const struct redis_value *v, void *arg)
-{
-	static double last_line;
-	struct question *q = arg;
-	struct reservation r = {.order = q->order};
-
-	if (err == ERR_OK)
-		read_reservation(v, &r);
-	else if (err == ERR_TIMEOUT)
-		r.outcome = RESERVE_UNKNOWN;
-	else
-		r.outcome = RESERVE_UNAVAILABLE;
-	if (err == ERR_REFUSED && log_rate_ok(&last_line))
-		log_error("reserve: Redis says: %s", redis_text(v));
-	if (r.outcome == RESERVE_NO_SALE)
-		sale_check_epoch(q->redis, on_absence_checked, q);
-	else
-		answer_reservation(q, &r);
-}
-
-void
-sale_reserve(struct redis *redis, const struct order *wanted,
-    sale_reserve_fn *fn, void *arg)
-{
-	struct question *q = question_new(wanted->sku, arg);
-	struct arguments a;
-
-	q->fn.reserved = fn;
-	q->redis = redis;
-	q->order = *wanted;
-	arguments_init(&a);
-	arguments_add_key(&a, wanted->sku, "sale");
-	arguments_add_key(&a, wanted->sku, "buyers");
-	arguments_add_key(&a, wanted->sku, "requests");
-	arguments_add_key(&a, wanted->sku, "orders");
-	arguments_add_key(&a, wanted->sku, "outbox");
-	arguments_add_text(&a, wanted->id);
-	arguments_add_text(&a, wanted->user_id);
-	arguments_add_number(&a, wanted->quantity);
-	arguments_add_text(&a, wanted->request_key);
-	arguments_add_text(&a, redis_run_id(redis));
-	redis_eval(
-	    redis, &script_reserve, a.n_keys, a.list, a.n, on_reserved, q);
 }
 
 /* --- The outbox --- */
@@ -511,13 +355,29 @@ sale_list(struct redis *redis, sale_list_fn *fn, void *arg)
 	redis_call(redis, on_list, q, "SMEMBERS", "fs:sales", NULL);
 }
 
+/* "state quantity user" */
+bool
+sale_read_order(const struct redis_value *v, struct order_view *out)
+{
+	const char *text = redis_text(v);
+	long long quantity;
+	int user_at = 0;
+
+	if (sscanf(text, "%15s %lld %n", out->state, &quantity, &user_at) < 2 ||
+	    user_at == 0)
+		return false;
+	out->quantity = quantity;
+	snprintf(out->user_id, sizeof(out->user_id), "%s", text + user_at);
+	return true;
+}
+
 static void
 on_order_found(enum err err, const struct redis_value *v, void *arg)
 {
 	struct question *q = arg;
 
 	q->err = err;
-	if (err == ERR_OK && !parse_order_value(v, &q->found))
+	if (err == ERR_OK && !sale_read_order(v, &q->found))
 		q->err = ERR_NOT_FOUND;
 }
 
@@ -541,7 +401,7 @@ on_previous_found(enum err err, const struct redis_value *v, void *arg)
 
 	if (q->err == ERR_NOT_FOUND) {
 		q->err = err;
-		if (err == ERR_OK && !parse_order_value(v, &q->found))
+		if (err == ERR_OK && !sale_read_order(v, &q->found))
 			q->err = ERR_NOT_FOUND;
 	}
 	if (q->err == ERR_NOT_FOUND)

@@ -1,6 +1,7 @@
 /*
- * A sale in Redis: the scripts of lua/ as functions.  Nobody else touches
- * the keys.  All keys of a SKU share the hash tag {sku}, so every script
+ * A sale in Redis: the scripts of lua/ as functions, but for buying, which is
+ * lib/reservations.h, and rebuilding, lib/rebuild.h.  Nobody else touches the
+ * keys.  All keys of a SKU share the hash tag {sku}, so every script
  * runs on one node of a Redis Cluster:
  *
  *   fs:sales                  set     the SKUs that have a sale
@@ -25,42 +26,6 @@
 #include "redis.h"
 
 #define ENTRY_ID_SIZE 44 /* a stream entry's id, "ms-seq", and NUL */
-
-/* --- Buying --- */
-
-enum reserve_outcome {
-	RESERVE_OK,	  /* the order is in Redis, and in the outbox */
-	RESERVE_REPLAYED, /* this Idempotency-Key already has its order */
-	RESERVE_SOLD_OUT, /* fewer units left than asked for */
-	RESERVE_LIMIT_REACHED,
-	RESERVE_NOT_OPEN,
-	RESERVE_CLOSED,
-	RESERVE_PAUSED,
-	RESERVE_NO_SALE,
-	RESERVE_RECOVERING,  /* this Redis may have lost orders */
-	RESERVE_KEY_REUSED,  /* same key, but another quantity */
-	RESERVE_UNAVAILABLE, /* Redis not reached: nothing happened */
-	RESERVE_UNKNOWN,     /* no answer: it may have happened */
-};
-
-struct reservation {
-	enum reserve_outcome outcome;
-	struct order order; /* complete when OK; id and quantity if REPLAYED */
-	char state[16];	    /* of a REPLAYED order: "reserved", "queued"... */
-	int64_t remaining;  /* after it; also with SOLD_OUT */
-	int64_t limit;	    /* with LIMIT_REACHED */
-	int64_t opens_at;   /* with NOT_OPEN: ms since 1970 */
-	char entry_id[ENTRY_ID_SIZE]; /* of the outbox, when OK */
-};
-
-typedef void sale_reserve_fn(const struct reservation *, void *arg);
-
-/*
- * Take wanted->quantity units of wanted->sku for wanted->user_id under
- * wanted->id and, unless "", wanted->request_key.  One round trip.
- */
-void sale_reserve(
-    struct redis *, const struct order *wanted, sale_reserve_fn *, void *arg);
 
 /* --- The outbox --- */
 
@@ -139,6 +104,8 @@ struct order_view {
 typedef void sale_order_fn(enum err, const struct order_view *, void *arg);
 void sale_find_order(struct redis *, const char *sku, const char *order_id,
     sale_order_fn *, void *arg);
+/* A value of the orders hash.  False: it is damaged. */
+bool sale_read_order(const struct redis_value *, struct order_view *);
 
 /* --- Operating --- */
 

@@ -1,22 +1,23 @@
--- Take units of a sale for a buyer, or say why not.
+-- Take units of a sale for buyers who ask at the same moment, one after the
+-- other, or say why not.
 --
 -- KEYS  1 sale  2 buyers  3 requests  4 orders  5 outbox
--- ARGV  1 order id  2 user  3 quantity  4 idempotency key ("" = none)
---       5 epoch: the run id of this Redis ("" = do not compare)
+-- ARGV  1 epoch: the run id of this Redis ("" = do not compare)
+--       then for each request, of which there may be 100:
+--       order id, user, quantity, idempotency key ("" = none)
 --
--- Returns a status, then what belongs to it:
---   ok             sale id, revision, total, remaining, price, currency,
---                  reserved at (ms), outbox entry id
---   replayed       order id, "state quantity user", remaining
---   sold_out       remaining
---   limit_reached  limit
---   not_open       opens at (ms)
---   closed, paused, no_sale, recovering
+-- Returns no_sale or recovering, for all of them, or
+--   ok, remaining, limit, opens at (ms), sale id, revision, total, price,
+--   currency, now (ms), then for each request one of
+--   {ok, remaining after it, outbox entry id}
+--   {replayed, order id, "state quantity user"}
+--   sold_out, limit_reached, not_open, closed, paused
 --
 -- Atomic because everything hangs together: stock, the buyer's limit, the
 -- memory of the request and the message that carries the order on.  Were the
 -- outbox entry written by a second command, a crash between the two would
--- lose the unit.
+-- lose the unit.  Many requests at once because a call costs far more than
+-- a decision.
 --
 -- A request that was accepted before is answered first: its answer stays true
 -- when the sale is sold out, paused or over by now.  A missing sale is an
@@ -25,79 +26,135 @@
 -- waits for the keeper.
 
 local sale_key, buyers, requests, orders, outbox = unpack(KEYS)
-local order_id, user, quantity, request_key, epoch = unpack(ARGV)
-quantity = tonumber(quantity)
+local epoch = ARGV[1]
 
-local sale = redis.call('HMGET', sale_key,
-  'remaining', 'state', 'opens_at', 'closes_at', 'limit', 'epoch')
-local remaining = tonumber(sale[1])
+local sale = redis.call('HMGET', sale_key, 'remaining', 'limit', 'opens_at',
+  'sale_id', 'revision', 'total', 'price', 'currency',
+  'closes_at', 'state', 'epoch')
+local remaining, limit = tonumber(sale[1]), tonumber(sale[2])
 if not remaining then
   return {'no_sale'}
 end
-if epoch ~= '' and sale[6] ~= epoch then
+if epoch ~= '' and sale[11] ~= epoch then
   return {'recovering'}
 end
 
-local request = user .. ' ' .. request_key
-if request_key ~= '' then
-  local earlier = redis.call('HGET', requests, request)
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now_text = string.format('%.0f', now)
+
+-- What everybody hears while nothing is sold.
+local function why_not()
+  local opens_at, closes_at = tonumber(sale[3]), tonumber(sale[9])
+  if sale[10] ~= 'open' then
+    return sale[10] == 'paused' and 'paused' or 'closed'
+  elseif closes_at > 0 and now >= closes_at then
+    return 'closed'
+  elseif opens_at > now then
+    return 'not_open'
+  end
+end
+local refusal = why_not()
+
+-- Some fields of a hash, in one command.
+local function read(key, fields)
+  local values = {}
+  if #fields > 0 then
+    for i, value in ipairs(redis.call('HMGET', key, unpack(fields))) do
+      values[fields[i]] = value
+    end
+  end
+  return values
+end
+
+local users, memories = {}, {}
+for i = 2, #ARGV, 4 do
+  local user, request_key = ARGV[i + 1], ARGV[i + 3]
+  if request_key ~= '' then
+    memories[#memories + 1] = user .. ' ' .. request_key
+  end
+  if not refusal and remaining > 0 then
+    users[#users + 1] = user
+  end
+end
+local remembered, held = read(requests, memories), read(buyers, users)
+
+-- Decide.  What was taken a line before counts already, and a request that
+-- came twice at once has its order from the first.
+local answers, taken, values, units = {}, {}, {}, 0
+for i = 2, #ARGV, 4 do
+  local order_id, user, request_key = ARGV[i], ARGV[i + 1], ARGV[i + 3]
+  local quantity = tonumber(ARGV[i + 2])
+  local memory = request_key ~= '' and user .. ' ' .. request_key
+  local earlier = memory and remembered[memory]
+  local answer
+
   if earlier then
-    return {'replayed', earlier,
-      redis.call('HGET', orders, earlier) or '', remaining}
+    answer = {'replayed', earlier, values[earlier] or
+      redis.call('HGET', orders, earlier) or ''}
+  elseif refusal then
+    answer = refusal
+  elseif remaining < quantity then
+    answer = 'sold_out'
+  elseif limit > 0 and (held[user] or 0) + quantity > limit then
+    answer = 'limit_reached'
+  else
+    answer = {'ok', remaining - quantity}
+    remaining, units = remaining - quantity, units + quantity
+    held[user] = (held[user] or 0) + quantity
+    values[order_id] = 'reserved ' .. quantity .. ' ' .. user
+    if memory then
+      remembered[memory] = order_id
+    end
+    taken[#taken + 1] = {i, answer}
+  end
+  answers[#answers + 1] = answer
+end
+
+local function add(list, field, value)
+  list[#list + 1] = field
+  list[#list + 1] = value
+end
+
+local function write(key, fields)
+  if #fields > 0 then
+    redis.call('HSET', key, unpack(fields))
   end
 end
 
-if sale[2] ~= 'open' then
-  return {sale[2] == 'paused' and 'paused' or 'closed'}
+local function take()
+  -- Redis does not roll back: what can fail because of damaged data fails
+  -- here, before the first write, or a unit would be gone without an order.
+  for i = 1, 8 do
+    assert(sale[i], 'the sale is damaged')
+  end
+  redis.call('HLEN', requests)
+  redis.call('HLEN', orders)
+  redis.call('XLEN', outbox)
+
+  local holdings, memory, states = {}, {}, {}
+  redis.call('HINCRBY', sale_key, 'remaining', -units)
+  for _, one in ipairs(taken) do
+    local i, answer = unpack(one)
+    local order_id, user, quantity, request_key = unpack(ARGV, i, i + 3)
+    add(holdings, user, held[user])
+    add(states, order_id, values[order_id])
+    if request_key ~= '' then
+      add(memory, user .. ' ' .. request_key, order_id)
+    end
+    answer[3] = redis.call('XADD', outbox, '*',
+      'type', 'order', 'order_id', order_id, 'sale_id', sale[4],
+      'revision', sale[5], 'total', sale[6], 'user', user,
+      'quantity', quantity, 'price', sale[7], 'currency', sale[8],
+      'request_key', request_key, 'reserved_at', now_text)
+  end
+  write(buyers, holdings)
+  write(requests, memory)
+  write(orders, states)
+end
+if units > 0 then
+  take()
 end
 
-local function now_ms()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-
--- Most sales that are refused have no window: they need not ask the time.
-local opens_at, closes_at = tonumber(sale[3]), tonumber(sale[4])
-if closes_at > 0 and now_ms() >= closes_at then
-  return {'closed'}
-end
-if opens_at > 0 and now_ms() < opens_at then
-  return {'not_open', sale[3]}
-end
-
-if remaining < quantity then
-  return {'sold_out', remaining}
-end
-
-local limit = tonumber(sale[5])
-local held = tonumber(redis.call('HGET', buyers, user) or 0)
-if limit > 0 and held + quantity > limit then
-  return {'limit_reached', limit}
-end
-
--- Redis does not roll back: what can fail because of damaged data fails here,
--- before the first write, or a unit would be gone without an order.
-local terms = redis.call('HMGET', sale_key,
-  'sale_id', 'revision', 'total', 'price', 'currency')
-for i = 1, 5 do
-  assert(terms[i], 'the sale is damaged')
-end
-redis.call('HLEN', requests)
-redis.call('HLEN', orders)
-redis.call('XLEN', outbox)
-
-remaining = redis.call('HINCRBY', sale_key, 'remaining', -quantity)
-redis.call('HINCRBY', buyers, user, quantity)
-if request_key ~= '' then
-  redis.call('HSET', requests, request, order_id)
-end
-redis.call('HSET', orders, order_id,
-  'reserved ' .. quantity .. ' ' .. user)
-local reserved_at = string.format('%.0f', now_ms())
-local entry = redis.call('XADD', outbox, '*',
-  'type', 'order', 'order_id', order_id, 'sale_id', terms[1],
-  'revision', terms[2], 'total', terms[3], 'user', user,
-  'quantity', quantity, 'price', terms[4], 'currency', terms[5],
-  'request_key', request_key, 'reserved_at', reserved_at)
-return {'ok', terms[1], terms[2], terms[3], remaining, terms[4], terms[5],
-  reserved_at, entry}
+return {'ok', remaining, sale[2], sale[3], sale[4], sale[5], sale[6],
+  sale[7], sale[8], now_text, unpack(answers)}

@@ -1,0 +1,313 @@
+/*
+ * Batches of reservations.  The first request of a turn of the loop opens a
+ * batch of its SKU, the others of that turn join it, and before the loop
+ * sleeps it is sent.  So nobody waits for company, and the more is going on
+ * the less each of them costs.
+ *
+ * What the script decides stands in lua/reserve.lua; here it only gets its C
+ * form.
+ */
+#include "reservations.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "arguments.h"
+#include "log.h"
+#include "scripts.h"
+
+/* Requests of one call: the script stops Redis for less than half a
+ * millisecond. */
+#define BATCH_MAX 100
+
+struct question {
+	struct reservation reservation;
+	reserve_fn *fn;
+	void *arg;
+};
+
+struct batch {
+	TAILQ_ENTRY(batch) link; /* while it is open */
+	struct redis *redis;
+	char sku[SKU_MAX + 1];
+	size_t n;
+	struct question *questions[BATCH_MAX];
+};
+
+struct reservations {
+	struct ev_loop *loop;
+	struct redis *redis;
+	ev_prepare before_sleep;
+	TAILQ_HEAD(, batch) open;
+};
+
+/* --- 3. The answers --- */
+
+/* Where things stand in the script's answer. */
+enum {
+	AT_STATUS,
+	AT_REMAINING,
+	AT_LIMIT,
+	AT_OPENS_AT,
+	AT_SALE_ID,
+	AT_REVISION,
+	AT_TOTAL,
+	AT_PRICE,
+	AT_CURRENCY,
+	AT_NOW,
+	AT_ANSWERS
+};
+
+/* {ok, remaining, outbox entry} */
+static void
+read_taken(const struct redis_value *all, const struct redis_value *answer,
+    struct reservation *out)
+{
+	struct order *order = &out->order;
+
+	out->outcome = RESERVE_OK;
+	out->remaining = redis_int(redis_at(answer, 1));
+	redis_copy(redis_at(answer, 2), out->entry_id, sizeof(out->entry_id));
+	redis_copy(
+	    redis_at(all, AT_SALE_ID), order->sale_id, sizeof(order->sale_id));
+	order->revision = redis_int(redis_at(all, AT_REVISION));
+	order->total = redis_int(redis_at(all, AT_TOTAL));
+	order->price_minor = redis_int(redis_at(all, AT_PRICE));
+	redis_copy(redis_at(all, AT_CURRENCY), order->currency,
+	    sizeof(order->currency));
+	order->reserved_at = redis_int(redis_at(all, AT_NOW));
+}
+
+/*
+ * {replayed, order id, its value}.  The same key asks for the same: another
+ * quantity is a mistake that must not be answered with an order of the wrong
+ * size.
+ */
+static void
+read_replayed(const struct redis_value *answer, struct reservation *out)
+{
+	struct order_view earlier;
+
+	redis_copy(redis_at(answer, 1), out->order.id, sizeof(out->order.id));
+	if (!sale_read_order(redis_at(answer, 2), &earlier))
+		return;
+	out->outcome = earlier.quantity == out->order.quantity
+			   ? RESERVE_REPLAYED
+			   : RESERVE_KEY_REUSED;
+	memcpy(out->state, earlier.state, sizeof(out->state));
+}
+
+static enum reserve_outcome
+read_refusal(const char *status)
+{
+	static const struct {
+		const char *status;
+		enum reserve_outcome outcome;
+	} refusals[] = {
+	    {"sold_out", RESERVE_SOLD_OUT},
+	    {"limit_reached", RESERVE_LIMIT_REACHED},
+	    {"not_open", RESERVE_NOT_OPEN},
+	    {"closed", RESERVE_CLOSED},
+	    {"paused", RESERVE_PAUSED},
+	    {"no_sale", RESERVE_NO_SALE},
+	    {"recovering", RESERVE_RECOVERING},
+	};
+
+	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++)
+		if (strcmp(status, refusals[i].status) == 0)
+			return refusals[i].outcome;
+	return RESERVE_UNKNOWN;
+}
+
+static void
+read_answer(const struct redis_value *all, const struct redis_value *answer,
+    struct reservation *out)
+{
+	const char *status = redis_text(redis_at(answer, 0));
+
+	out->outcome = RESERVE_UNKNOWN;
+	out->remaining = redis_int(redis_at(all, AT_REMAINING));
+	out->limit = redis_int(redis_at(all, AT_LIMIT));
+	out->opens_at = redis_int(redis_at(all, AT_OPENS_AT));
+	if (strcmp(status, "ok") == 0)
+		read_taken(all, answer, out);
+	else if (strcmp(status, "replayed") == 0)
+		read_replayed(answer, out);
+	else
+		out->outcome = read_refusal(redis_text(answer));
+}
+
+static void
+batch_free(struct batch *b)
+{
+	for (size_t i = 0; i < b->n; i++)
+		free(b->questions[i]);
+	free(b);
+}
+
+static void
+answer_all(struct batch *b)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		const struct question *q = b->questions[i];
+
+		q->fn(&q->reservation, q->arg);
+	}
+	batch_free(b);
+}
+
+static void
+answer_all_alike(struct batch *b, enum reserve_outcome outcome)
+{
+	for (size_t i = 0; i < b->n; i++)
+		b->questions[i]->reservation.outcome = outcome;
+	answer_all(b);
+}
+
+/* No such sale: or has this Redis lost it? */
+static void
+on_absence_checked(enum err err, bool complete, void *arg)
+{
+	struct batch *b = arg;
+
+	if (err != ERR_OK)
+		answer_all_alike(b, RESERVE_UNAVAILABLE);
+	else
+		answer_all_alike(
+		    b, complete ? RESERVE_NO_SALE : RESERVE_RECOVERING);
+}
+
+static void
+read_answers(struct batch *b, const struct redis_value *v)
+{
+	const char *status = redis_text(redis_at(v, AT_STATUS));
+
+	if (strcmp(status, "no_sale") == 0) {
+		sale_check_epoch(b->redis, on_absence_checked, b);
+		return;
+	}
+	if (strcmp(status, "ok") != 0) {
+		answer_all_alike(b, read_refusal(status));
+		return;
+	}
+	for (size_t i = 0; i < b->n; i++)
+		read_answer(v, redis_at(v, AT_ANSWERS + i),
+		    &b->questions[i]->reservation);
+	answer_all(b);
+}
+
+static void
+on_reserved(enum err err, const struct redis_value *v, void *arg)
+{
+	static double last_line;
+	struct batch *b = arg;
+
+	if (err == ERR_REFUSED && log_rate_ok(&last_line))
+		log_error("reserve: Redis says: %s", redis_text(v));
+	if (err == ERR_OK)
+		read_answers(b, v);
+	else
+		answer_all_alike(b,
+		    err == ERR_TIMEOUT ? RESERVE_UNKNOWN : RESERVE_UNAVAILABLE);
+}
+
+/* --- 2. One call for all of a turn --- */
+
+static void
+send_batch(struct reservations *r, struct batch *b)
+{
+	struct arguments a;
+
+	TAILQ_REMOVE(&r->open, b, link);
+	arguments_init(&a);
+	arguments_add_key(&a, b->sku, "sale");
+	arguments_add_key(&a, b->sku, "buyers");
+	arguments_add_key(&a, b->sku, "requests");
+	arguments_add_key(&a, b->sku, "orders");
+	arguments_add_key(&a, b->sku, "outbox");
+	arguments_add_text(&a, redis_run_id(r->redis));
+	for (size_t i = 0; i < b->n; i++) {
+		const struct order *order = &b->questions[i]->reservation.order;
+
+		arguments_add_text(&a, order->id);
+		arguments_add_text(&a, order->user_id);
+		arguments_add_number(&a, order->quantity);
+		arguments_add_text(&a, order->request_key);
+	}
+	redis_eval(
+	    r->redis, &script_reserve, a.n_keys, a.list, a.n, on_reserved, b);
+}
+
+static void
+on_before_sleep(struct ev_loop *loop, ev_prepare *watcher, int events)
+{
+	struct reservations *r = watcher->data;
+	struct batch *b;
+
+	(void)events;
+	while ((b = TAILQ_FIRST(&r->open)) != NULL)
+		send_batch(r, b);
+	ev_prepare_stop(loop, watcher);
+}
+
+/* --- 1. The question --- */
+
+static struct batch *
+batch_open(struct reservations *r, const char *sku)
+{
+	struct batch *b;
+
+	TAILQ_FOREACH(b, &r->open, link)
+	if (strcmp(b->sku, sku) == 0)
+		return b;
+	if ((b = malloc(sizeof(*b))) == NULL)
+		abort(); /* a kilobyte: nothing can be answered any more */
+	b->redis = r->redis;
+	b->n = 0;
+	memcpy(b->sku, sku, strlen(sku) + 1);
+	TAILQ_INSERT_TAIL(&r->open, b, link);
+	ev_prepare_start(r->loop, &r->before_sleep);
+	return b;
+}
+
+void
+reservations_ask(struct reservations *r, const struct order *wanted,
+    reserve_fn *fn, void *arg)
+{
+	struct batch *b = batch_open(r, wanted->sku);
+	struct question *q = malloc(sizeof(*q));
+
+	if (q == NULL)
+		abort(); /* as above */
+	q->reservation.order = *wanted;
+	q->fn = fn;
+	q->arg = arg;
+	b->questions[b->n++] = q;
+	if (b->n == BATCH_MAX)
+		send_batch(r, b);
+}
+
+struct reservations *
+reservations_new(struct ev_loop *loop, struct redis *redis)
+{
+	struct reservations *r = malloc(sizeof(*r));
+
+	if (r == NULL)
+		return NULL;
+	r->loop = loop;
+	r->redis = redis;
+	ev_prepare_init(&r->before_sleep, on_before_sleep);
+	r->before_sleep.data = r;
+	TAILQ_INIT(&r->open);
+	return r;
+}
+
+void
+reservations_free(struct reservations *r)
+{
+	if (r == NULL)
+		return;
+	ev_prepare_stop(r->loop, &r->before_sleep);
+	free(r);
+}
