@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include <ctype.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,12 +51,15 @@ read_time(const char *text)
 								 : timegm(&utc);
 }
 
-/* Missing or too long is the same: no use. */
+/* Missing, too long, or nothing for a header line is the same: no use. */
 static bool
 take(const char *text, size_t len, char *out, size_t size)
 {
 	if (text == NULL || len == 0 || len >= size)
 		return false;
+	for (size_t i = 0; i < len; i++)
+		if (iscntrl((unsigned char)text[i]))
+			return false;
 	memcpy(out, text, len);
 	out[len] = '\0';
 	return true;

@@ -286,7 +286,11 @@ test_read_json(void **state)
 	    "{\"Code\":\"AssumeRoleUnauthorizedAccess\"}",
 	    "{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"S\",\"Token\":\"T\"}",
 	    ("{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"S\",\"Token\":\"T\","
-	     "\"Expiration\":\"soon\"}")};
+	     "\"Expiration\":\"soon\"}"),
+	    /* what would begin a header line of its own */
+	    ("{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"S\","
+	     "\"Token\":\"T\\r\\nX: y\","
+	     "\"Expiration\":\"2026-01-01T00:00:00Z\"}")};
 	struct fetched fetched;
 	char why[128];
 
