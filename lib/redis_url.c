@@ -127,7 +127,8 @@ parse_host(const char *host, size_t len, struct redis_address *a)
 	return colon == NULL ||
 	       (*colon == ':' &&
 		   parse_small(colon + 1, (size_t)(host + len - colon - 1),
-		       65535, &a->port));
+		       65535, &a->port) &&
+		   a->port != 0);
 }
 
 static enum err

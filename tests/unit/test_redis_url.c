@@ -54,9 +54,9 @@ static void
 test_refused(void **state)
 {
 	static const char *const bad[] = {"", "http://x", "redis://",
-	    "redis://h:port", "redis://h:99999", "redis://h/x", "redis://h?x=1",
-	    "redis://%zz@h", "redis://a:%4@h", "redis://[::1", "unix://",
-	    "unix://relative", "unix:///s?db=x", "rediss://h",
+	    "redis://h:port", "redis://h:99999", "redis://h:0", "redis://h/x",
+	    "redis://h?x=1", "redis://%zz@h", "redis://a:%4@h", "redis://[::1",
+	    "unix://", "unix://relative", "unix:///s?db=x", "rediss://h",
 	    "redis://u:p%00q@h", "redis://:pa@ss@h"};
 
 	(void)state;
