@@ -7,16 +7,24 @@
 # Variables: CC CFLAGS LDFLAGS PREFIX DESTDIR; SAN=1 builds with ASan+UBSan
 # into build/san instead, FAIL=1 with lib/failpoint.h's points into build/fail,
 # both into build/fail/san; WEB=nginx|lighttpd PORT= SQS_SERVER= for the stack.
+# SAN=fuzz is what `make fuzz` builds with: the same by clang, for libFuzzer.
 
 PREFIX ?= /usr/local
-OUT := build$(if $(FAIL),/fail)$(if $(SAN),/san)
+BUILD_SAN := $(if $(filter fuzz,$(SAN)),/fuzz,/san)
+OUT := build$(if $(FAIL),/fail)$(if $(SAN),$(BUILD_SAN))
 OBJ := $(OUT)/obj
 
 CC ?= cc
 CFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wwrite-strings -Wformat=2 -Wvla -Werror
-ifdef SAN
+ifeq ($(SAN),fuzz)
+FUZZ_CC ?= clang
+override CC = $(FUZZ_CC)
+HARDENING := -fsanitize=fuzzer-no-link,address,undefined \
+	-fno-sanitize-recover=all -fno-omit-frame-pointer
+LINKING := -fsanitize=fuzzer,address,undefined
+else ifdef SAN
 HARDENING := -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer
 LINKING := -fsanitize=address,undefined
@@ -41,6 +49,8 @@ WORKER_OBJS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard worker/*.c))
 CLI_OBJS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard cli/*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(OUT)/tests/%,\
 	$(wildcard tests/unit/test_*.c))
+FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,$(OUT)/targets/%,\
+	$(wildcard tests/fuzz/fuzz_*.c))
 PROGRAMS := $(OUT)/flashsale-fcgi $(OUT)/flashsale-worker $(OUT)/flashsale
 
 all: $(PROGRAMS) ## build the three programs (SAN=1: with sanitizers)
@@ -101,6 +111,19 @@ $(OUT)/tests/test_cli_%: $(OBJ)/tests/unit/test_cli_%.o \
 	$(if $(V),,@echo "  LD $@")
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
 
+# The fuzzers likewise (SAN=fuzz only).
+$(OUT)/targets/%: $(OBJ)/tests/fuzz/fuzz_%.o \
+		$(filter-out %/main.o,$(FCGI_OBJS)) $(OUT)/libflashsale.a
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LD $@")
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lfcgi $(LIBS)
+
+$(OUT)/targets/cli_%: $(OBJ)/tests/fuzz/fuzz_cli_%.o \
+		$(filter-out %/main.o,$(CLI_OBJS)) $(OUT)/libflashsale.a
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LD $@")
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
 # The benchmark's bare loop.
 $(OUT)/bench/send: $(OBJ)/tests/bench/send.o $(OUT)/libflashsale.a
 	@mkdir -p $(@D)
@@ -137,6 +160,9 @@ test: ## everything that proves the engine
 	$(MAKE) -j$(JOBS) all unit-tests
 	$(MAKE) -j$(JOBS) SAN=1 all unit-tests
 	$(MAKE) -j$(JOBS) FAIL=1 all
+	@rm -rf build/fuzz/targets # without them tests/run skips the fuzzers
+	if deploy/local/packages fuzz && command -v clang >/dev/null; then \
+		$(MAKE) -j$(JOBS) SAN=fuzz fuzzers; fi
 	tests/run
 
 # SEED= ROUNDS= FIRST= FAULTS=name,name...
@@ -149,6 +175,14 @@ chaos: ## kill it at every step, at random, and compare the books (SEED ROUNDS)
 		$(if $(FAULTS),--faults $(FAULTS))
 
 unit-tests: $(UNIT_TESTS)
+
+fuzzers: $(FUZZERS)
+
+# Which, and for how long each: FUZZ= SECONDS=
+fuzz: ## feed the parsers what nobody would send
+	deploy/local/packages build fuzz
+	$(MAKE) -j$(JOBS) SAN=fuzz fuzzers
+	SECONDS_EACH=$(SECONDS) tests/fuzz/run $(FUZZ)
 
 bench: all $(OUT)/bench/send ## how fast it is here, beside what is possible
 	deploy/local/packages stack bench
@@ -203,7 +237,8 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | \
 		expand -t 16
 
-.PHONY: all clean test unit-tests bench chaos lint docs format demo up down jmeter \
-	install help FORCE
+.PHONY: all clean test unit-tests fuzz fuzzers chaos bench lint docs format \
+	demo up down jmeter install help FORCE
 .DELETE_ON_ERROR:
-.SECONDARY: $(patsubst %.c,$(OBJ)/%.o,$(wildcard tests/unit/*.c tests/bench/*.c))
+.SECONDARY: $(patsubst %.c,$(OBJ)/%.o,\
+	$(wildcard tests/unit/*.c tests/fuzz/*.c tests/bench/*.c))
