@@ -264,6 +264,8 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 	loop = responder.loop = ev_loop_new(EVFLAG_AUTO);
 	MUST(redis_new(&responder.redis, loop, "unix:///nonexistent/redis.sock",
 		 1000, why, sizeof(why)) == ERR_OK);
+	responder.reservations = reservations_new(loop, responder.redis);
+	MUST(responder.reservations != NULL);
 	responder.sqs_seen = 1e12; /* so it is not asked */
 	start_edge(route_request, &responder);
 	responder.edge = edge;

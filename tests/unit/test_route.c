@@ -68,6 +68,9 @@ set_up(void **state)
 	    redis_new(&responder.redis, responder.loop,
 		"unix:///nonexistent/redis.sock", 1000, why, sizeof(why)),
 	    ERR_OK);
+	responder.reservations =
+	    reservations_new(responder.loop, responder.redis);
+	assert_non_null(responder.reservations);
 	return 0;
 }
 
@@ -75,6 +78,7 @@ static int
 tear_down(void **state)
 {
 	(void)state;
+	reservations_free(responder.reservations);
 	redis_free(responder.redis);
 	fastcgi_drain(responder.edge, false);
 	ev_run(responder.loop, EVRUN_NOWAIT);
