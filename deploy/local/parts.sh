@@ -87,6 +87,7 @@ choose_sqs_server() {
 		get_elasticmq || die "ElasticMQ cannot be had (SQS_SERVER=fauxqs?)"
 		;;
 	fauxqs) get_fauxqs || die "fauxqs cannot be had" ;;
+	standin) "$here/packages" standin ;;
 	auto)
 		if get_elasticmq; then
 			SQS_SERVER=elasticmq
@@ -99,8 +100,8 @@ choose_sqs_server() {
 	esac
 }
 
-# In both, the queue's definition is in a file, so that it is there again
-# after the server was killed.
+# In all, the queue's definition is in a file, so that it is there again
+# after the server was killed; the stand-in keeps the messages too.
 define_sqs() {
 	case $SQS_SERVER in
 	elasticmq)
@@ -115,6 +116,12 @@ define_sqs() {
 		    FAUXQS_INIT="$here/fauxqs/queues.json" \
 		    FAUXQS_DEFAULT_REGION=us-east-1 \
 		    "$(fauxqs_node)" "$fauxqs/server.js"
+		;;
+	standin)
+		define_service sqs /usr/bin/python3 -B \
+		    "$root/tests/chaos/sqs_standin" --port "$sqs_port" \
+		    --directory "$STACK_DIR/data/sqs" \
+		    --queues "$here/fauxqs/queues.json"
 		;;
 	esac
 }
@@ -159,10 +166,11 @@ fauxqs_node() {
 	done
 }
 
-# sqs_call ACTION JSON: neither server checks a signature.
 # sqs_call ACTION BODY [QUERY]: one call, or as many as curl's QUERY says.
+# Only the stand-in looks at the signature.
 sqs_call() {
 	clean_env curl --silent --fail --max-time 30 \
+	    --aws-sigv4 aws:amz:us-east-1:sqs --user local:local \
 	    --header 'Content-Type: application/x-amz-json-1.0' \
 	    --header "X-Amz-Target: AmazonSQS.$1" \
 	    --data "$2" "http://127.0.0.1:$sqs_port/${3-}"

@@ -27,6 +27,10 @@ STACKS = {
     "processes": {"WEB": "nginx"},
     # Their data gets damaged.
     "books": {"WEB": "nginx"},
+    # An SQS that checks signatures and fails on demand.
+    "sqs-faults": {"WEB": "nginx", "SQS_SERVER": "standin", "settings": {
+        "SQS_TIMEOUT_MS": "2000", "SEND_DEADLINE_MS": "2400",
+        "OUTBOX_AGE_MS": "2500"}},
 }
 EVERYDAY = ("nginx", "lighttpd")
 

@@ -1,25 +1,53 @@
 """A queue, over SQS' JSON protocol."""
 
+import importlib.util
 import json
+import pathlib
+import time
+import urllib.parse
 import urllib.request
 
 
-class Queue:
-    """Unsigned: the local servers look only at the region in the header."""
+def load_signature():
+    """The stand-in's module, whose folder is no package."""
+    path = pathlib.Path(__file__).resolve().parents[2]
+    spec = importlib.util.spec_from_file_location(
+        "signature", path / "chaos/sqs_standin/signature.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
-    def __init__(self, endpoint, url, region):
-        self._endpoint, self._url = endpoint, url
-        self._scope = f"test/20260101/{region}/sqs/aws4_request"
+
+signature = load_signature()
+
+
+class Queue:
+    def __init__(self, env, url):
+        self._endpoint, self._url = env["SQS_ENDPOINT"].rstrip("/") + "/", url
+        self._key_id = env["AWS_ACCESS_KEY_ID"]
+        self._secret = env["AWS_SECRET_ACCESS_KEY"]
+        self._region = env["AWS_REGION"]
+
+    def _headers(self, action, body):
+        """Signed, for a server that looks."""
+        when = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        headers = {"content-type": "application/x-amz-json-1.0",
+                   "host": urllib.parse.urlsplit(self._endpoint).netloc,
+                   "x-amz-date": when,
+                   "x-amz-target": f"AmazonSQS.{action}"}
+        request = signature.canonical_request(
+            "POST", "/", headers.items(), sorted(headers), body)
+        scope = f"{self._key_id}/{when[:8]}/{self._region}/sqs/aws4_request"
+        proof = signature.sign(
+            request, self._secret, when, self._region, "sqs")
+        return {**headers, "Authorization":
+                f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders="
+                f"{';'.join(sorted(headers))}, Signature={proof}"}
 
     def call(self, action, **parameters):
+        body = json.dumps({"QueueUrl": self._url, **parameters}).encode()
         request = urllib.request.Request(
-            self._endpoint.rstrip("/") + "/",
-            json.dumps({"QueueUrl": self._url, **parameters}).encode(),
-            {"Content-Type": "application/x-amz-json-1.0",
-             "X-Amz-Target": f"AmazonSQS.{action}",
-             "X-Amz-Date": "20260101T000000Z",
-             "Authorization": f"AWS4-HMAC-SHA256 Credential={self._scope}, "
-                              "SignedHeaders=host, Signature=0"})
+            self._endpoint, body, self._headers(action, body))
         with urllib.request.urlopen(request, timeout=30) as response:
             return json.loads(response.read() or b"{}")
 

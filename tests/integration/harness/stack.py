@@ -15,6 +15,7 @@ from .books import Books
 from .crowd import count_states, rush
 from .logs import SANITIZER, LogReader, complaints
 from .queue import Queue
+from .standin import Standin
 from .wait import eventually
 from .web import Web, assert_problem
 
@@ -96,9 +97,10 @@ class Stack:
         self.redis = redis.Redis.from_url(
             self.env["REDIS_URL"], decode_responses=True)
         self.queue, self.dlq = (
-            Queue(self.env["SQS_ENDPOINT"], self.env[name],
-                  self.env["AWS_REGION"])
+            Queue(self.env, self.env[name])
             for name in ("SQS_QUEUE_URL", "SQS_DLQ_URL"))
+        self.standin = Standin(self.env["SQS_ENDPOINT"],
+                               self.directory / "data/sqs")
         return self
 
     def down(self):
