@@ -127,6 +127,18 @@ class Stack:
     def _sv(self, command, name):
         _output("sv", "-w", "60", command, DIRECTORY / "service" / name)
 
+    def use_responders(self, programs):
+        """Restart flashsale-fcgi as that directory has it."""
+        run = DIRECTORY / "service/fcgi/run"
+        run.write_text(re.sub(r"'[^']*/flashsale-fcgi'",
+                              f"'{programs}/flashsale-fcgi'",
+                              run.read_text()))
+        self._sv("restart", "fcgi")
+        deadline = time.monotonic() + 10
+        while self._post("/buy/no-such-sale")[0] != 404:
+            assert time.monotonic() < deadline, f"{programs} does not serve"
+            time.sleep(0.1)
+
     def stop_worker(self):
         self._sv("down", "worker")
 

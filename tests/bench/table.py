@@ -24,7 +24,7 @@ def _print(rows):
 
 
 def print_rates(samples):
-    rows = [("", "per second", "of ceiling", "accept is", "p50 ms", "p99 ms",
+    rows = [("", "per second", "ratio", "accept is", "p50 ms", "p99 ms",
              "others")]
     for name, list_ in samples.items():
         times = median(list_, "accept_over_floor")
