@@ -36,8 +36,9 @@ struct connection {
 	ev_io readable;
 	int fd;
 	int request_id;
-	bool keep; /* after the reply */
-	bool busy; /* a request is under way: what arrives is not a new one */
+	bool is_new; /* nothing was read here yet */
+	bool keep;   /* after the reply */
+	bool busy;   /* a request is under way: what arrives is not a new one */
 	uint8_t *partial; /* what has come of a request, or NULL */
 	size_t partial_len;
 	double partial_since; /* clock_seconds() */
@@ -153,6 +154,23 @@ take_bytes(struct connection *c, const uint8_t *data, size_t len)
 	}
 }
 
+static void connection_new(struct fastcgi *, int fd);
+
+/* What comes first may be no request, but a connection that a responder of
+ * before has left in the queue. */
+static ssize_t
+read_first(struct connection *c, uint8_t *buffer)
+{
+	int passed;
+	ssize_t n = handover_read(c->fd, buffer, REQUEST_MAX, &passed);
+
+	c->is_new = n < 0;
+	if (passed < 0)
+		return n;
+	connection_new(c->edge, passed);
+	return 0; /* its carrier is not needed any more */
+}
+
 static void
 on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 {
@@ -169,8 +187,11 @@ on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 		ev_io_stop(loop, watcher);
 		return;
 	}
-	n = recv(c->fd, buffer + c->partial_len, REQUEST_MAX - c->partial_len,
-	    MSG_DONTWAIT);
+	if (c->is_new)
+		n = read_first(c, buffer);
+	else
+		n = recv(c->fd, buffer + c->partial_len,
+		    REQUEST_MAX - c->partial_len, MSG_DONTWAIT);
 	if (n > 0)
 		take_bytes(c, buffer, c->partial_len + (size_t)n);
 	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
@@ -206,6 +227,7 @@ connection_new(struct fastcgi *edge, int fd)
 	}
 	c->edge = edge;
 	c->fd = fd;
+	c->is_new = true;
 	LIST_INSERT_HEAD(&edge->connections, c, link);
 	edge->count++;
 	ev_io_init(&c->readable, on_readable, fd, EV_READ);
@@ -284,14 +306,15 @@ has_input(const struct connection *c)
 static bool
 hand_over(struct connection *c)
 {
-	if (!c->edge->has_successor) {
-		if (has_input(c))
+	const struct fastcgi_options *options = &c->edge->options;
+
+	if (!handover_enqueue(options->listen_fd, c->fd)) {
+		bool passed = c->edge->has_successor &&
+			      handover_send(options->handover[0], c->fd);
+
+		if (!passed && (c->edge->has_successor || has_input(c)))
 			return false;
-		connection_close(c);
-		return true;
 	}
-	if (!handover_send(c->edge->options.handover[0], c->fd))
-		return false;
 	connection_close(c);
 	return true;
 }

@@ -59,10 +59,11 @@ void fastcgi_reply(struct exchange *, int status, const char *content_type,
     const char *headers, const char *body, size_t body_len);
 
 /*
- * Take no new connections.  With a successor, pass those that are kept open
- * on to the process that takes over, each as soon as its request is answered,
- * so that the web server notices nothing; without one, close them, so that it
- * opens new ones.  Then drained() is called.
+ * Take no new connections, and leave those that are kept open, each as soon as
+ * its request is answered, in the queue of the listening socket for who accepts
+ * next, so that the web server notices nothing.  Where that cannot be (TCP)
+ * pass them on to the successor, if there is one, or close them, so that the
+ * web server opens new ones.  Then drained() is called.
  */
 void fastcgi_drain(struct fastcgi *, bool has_successor);
 

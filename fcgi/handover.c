@@ -3,6 +3,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 /* One descriptor as ancillary data needs an aligned buffer. */
 union control {
@@ -37,23 +39,54 @@ handover_send(int channel, int fd)
 	return sendmsg(channel, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == 1;
 }
 
-int
-handover_receive(int channel)
+bool
+handover_enqueue(int listen_fd, int fd)
 {
-	char byte;
-	struct iovec content = {.iov_base = &byte, .iov_len = 1};
+	struct sockaddr_un where;
+	socklen_t size = sizeof(where);
+	int carrier;
+	bool done;
+
+	if (getsockname(listen_fd, (struct sockaddr *)&where, &size) != 0 ||
+	    where.sun_family != AF_UNIX)
+		return false;
+	carrier =
+	    socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (carrier < 0)
+		return false;
+	done = connect(carrier, (struct sockaddr *)&where, size) == 0 &&
+	       handover_send(carrier, fd);
+	close(carrier);
+	return done;
+}
+
+ssize_t
+handover_read(int fd, void *buffer, size_t size, int *passed)
+{
+	struct iovec content = {.iov_base = buffer, .iov_len = size};
 	union control control;
 	struct msghdr message = {.msg_iov = &content,
 	    .msg_iovlen = 1,
 	    .msg_control = control.bytes,
-	    .msg_controllen = sizeof(control.bytes)};
+	    .msg_controllen = CMSG_LEN(sizeof(int))}; /* no room for two */
 	const struct cmsghdr *header;
-	int fd = -1;
+	ssize_t n = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
-	if (recvmsg(channel, &message, MSG_DONTWAIT) != 1)
-		return -1;
+	*passed = -1;
+	if (n < 0)
+		return n;
 	header = CMSG_FIRSTHDR(&message);
-	if (header != NULL && header->cmsg_type == SCM_RIGHTS)
-		memcpy(&fd, CMSG_DATA(header), sizeof(fd));
-	return fd;
+	if (header != NULL && header->cmsg_level == SOL_SOCKET &&
+	    header->cmsg_type == SCM_RIGHTS)
+		memcpy(passed, CMSG_DATA(header), sizeof(*passed));
+	return n;
+}
+
+int
+handover_receive(int channel)
+{
+	char byte;
+	int fd;
+
+	return handover_read(channel, &byte, 1, &fd) == 1 ? fd : -1;
 }

@@ -82,6 +82,7 @@ static struct {
 	bool too_large;
 	bool hold; /* do not answer yet */
 	struct exchange *held;
+	bool queue_is_shut; /* nobody can connect any more */
 	bool drained;
 } t;
 
@@ -372,18 +373,19 @@ test_too_many_wait_in_the_backlog(void **state)
 /* A reload: the connection and even a request that is already written into
  * it reach the next generation. */
 static void
-test_connections_survive_a_handover(void **state)
+hand_over_and_go_on(void)
 {
 	struct fastcgi *old = t.edge;
 	char reply[4096];
 	int idle = client(), busy = client();
 
-	(void)state;
 	send_request(idle, true, "/1", "{}");
 	receive(idle, reply, sizeof(reply));
 	t.hold = true;
 	send_request(busy, true, "/2", "{}");
 	turn();
+	if (t.queue_is_shut)
+		unlink(t.address.sun_path);
 	fastcgi_drain(old, true);
 	turn();
 	t.hold = false;
@@ -405,6 +407,46 @@ test_connections_survive_a_handover(void **state)
 	close(busy);
 }
 
+static void
+test_connections_survive_a_handover(void **state)
+{
+	(void)state;
+	hand_over_and_go_on();
+}
+
+static void
+test_connections_survive_without_the_queue(void **state)
+{
+	(void)state;
+	t.queue_is_shut = true;
+	hand_over_and_go_on();
+}
+
+/* A restart: there is nobody yet, and the listening socket stays. */
+static void
+test_connections_survive_a_restart(void **state)
+{
+	char reply[4096];
+	int idle = client();
+
+	(void)state;
+	send_request(idle, true, "/1", "{}");
+	receive(idle, reply, sizeof(reply));
+	fastcgi_drain(t.edge, false);
+	for (int i = 0; i < 100 && !t.drained; i++)
+		ev_run(t.loop, EVRUN_ONCE);
+	assert_true(t.drained);
+	t.drained = false;
+	fastcgi_free(t.edge);
+	send_request(idle, true, "/2", "{}");
+	t.edge = start_edge();
+	assert_int_equal(receive(idle, reply, sizeof(reply)), -1);
+	assert_non_null(strstr(reply, "{\"path\":\"/2\"}"));
+	turn();
+	assert_int_equal(fastcgi_connections(t.edge), 1);
+	close(idle);
+}
+
 int
 main(void)
 {
@@ -419,6 +461,8 @@ main(void)
 	    TEST(test_request_in_pieces),
 	    TEST(test_too_many_wait_in_the_backlog),
 	    TEST(test_connections_survive_a_handover),
+	    TEST(test_connections_survive_without_the_queue),
+	    TEST(test_connections_survive_a_restart),
 	};
 
 	return cmocka_run_group_tests_name("fastcgi", tests, NULL, NULL);
