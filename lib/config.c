@@ -17,7 +17,7 @@
 #define FILE_MAX (64 * 1024) /* bytes of a settings file */
 #define VALUE_MAX 4096	     /* bytes of one value */
 
-enum kind { TEXT, NUMBER, SWITCH, LEVEL, TARGET };
+enum kind { TEXT, NUMBER, SWITCH, LEVEL, TARGET, QUEUE };
 
 /* Secrets have no flag: every user of a machine can read ps(1). */
 enum { PUBLIC = 0, SECRET = 1 };
@@ -52,6 +52,8 @@ static const struct setting settings[] = {
 	    "mysql://user[:password]@host[:port]/database, or ...@localhost/database?socket=/path"},
 	{"MYSQL_TIMEOUT_MS", NUMBER, FIELD(mysql_timeout_ms), "5000", 1000, 60000, FOR_WORKER | FOR_CLI, PUBLIC, 0,
 	    "time limit of connecting, reading and writing; keep it well below VISIBILITY_SECONDS"},
+	{"QUEUE", QUEUE, FIELD(queue), "sqs", 0, 0, FOR_ALL, PUBLIC, 0,
+	    "sqs or redis; redis: the worker reads the outbox streams of Redis itself, and no SQS setting is looked at; the same for all programs"},
 	{"SQS_QUEUE_URL", TEXT, FIELD(sqs_queue_url), "", 0, 0, FOR_ALL, PUBLIC, 0,
 	    "the queue that carries orders from the responders to the worker"},
 	{"SQS_DLQ_URL", TEXT, FIELD(sqs_dlq_url), "", 0, 0, FOR_WORKER | FOR_CLI, PUBLIC, 0,
@@ -190,6 +192,13 @@ parse_level(const char *value, enum log_level *out)
 }
 
 static bool
+parse_queue(const char *value, enum config_queue *out)
+{
+	*out = strcmp(value, "redis") == 0 ? QUEUE_REDIS : QUEUE_SQS;
+	return *out == QUEUE_REDIS || strcmp(value, "sqs") == 0;
+}
+
+static bool
 text_is_clean(const char *value)
 {
 	for (const char *p = value; *p != '\0'; p++)
@@ -217,6 +226,8 @@ store_value(struct config *config, const struct setting *s, const char *value)
 	case TARGET:
 		*(bool *)field = strcmp(value, "syslog") == 0;
 		return *(bool *)field || strcmp(value, "stderr") == 0;
+	case QUEUE:
+		return parse_queue(value, field);
 	}
 	return false;
 }
@@ -374,7 +385,7 @@ check_whole(const struct config *config, char *why, size_t size)
 		    "with: openssl rand -hex 24)");
 		return ERR_BAD_INPUT;
 	}
-	if (given.about->which == FOR_FCGI &&
+	if (given.about->which == FOR_FCGI && config->queue == QUEUE_SQS &&
 	    config->send_deadline_ms <= config->sqs_timeout_ms) {
 		snprintf(why, size,
 		    "SEND_DEADLINE_MS=%u: must be more than SQS_TIMEOUT_MS=%u",
@@ -652,6 +663,10 @@ config_log(const struct config *config, const struct config_about *about)
 		if (s->kind == NUMBER)
 			wrote = snprintf(line + n, sizeof(line) - n, " %s=%u",
 			    s->name, *(const unsigned *)field);
+		else if (s->kind == QUEUE)
+			wrote = snprintf(line + n, sizeof(line) - n, " %s=%s",
+			    s->name,
+			    config->queue == QUEUE_REDIS ? "redis" : "sqs");
 		else if (s->kind == TEXT && **(const char *const *)field)
 			wrote = snprintf(line + n, sizeof(line) - n, " %s=%s",
 			    s->name,

@@ -21,6 +21,12 @@ enum config_program {
 	FOR_ALL = 7,
 };
 
+/* What carries orders from the responders to the worker. */
+enum config_queue {
+	QUEUE_SQS,
+	QUEUE_REDIS, /* the outbox streams themselves */
+};
+
 /* Strings are "" when unset, never NULL, and live as long as the struct. */
 struct config {
 	/* log */
@@ -35,6 +41,7 @@ struct config {
 	unsigned mysql_timeout_ms;
 
 	/* queue */
+	enum config_queue queue;
 	const char *sqs_queue_url;
 	const char *sqs_dlq_url;
 	unsigned sqs_timeout_ms;
