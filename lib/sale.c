@@ -131,8 +131,8 @@ read_sale_entry(const struct redis_value *f, const char *sku, struct sale *s)
 		s->state = SALE_OPEN;
 }
 
-static void
-read_entry(
+void
+sale_read_entry(
     const struct redis_value *v, const char *sku, struct outbox_entry *entry)
 {
 	const struct redis_value *fields = redis_at(v, 1);
@@ -165,7 +165,7 @@ on_outbox(enum err err, const struct redis_value *v, void *arg)
 	if (err != ERR_OK)
 		n = 0;
 	for (size_t i = 0; i < n; i++)
-		read_entry(redis_at(v, i), q->sku, &entries[i]);
+		sale_read_entry(redis_at(v, i), q->sku, &entries[i]);
 	q->fn.outbox(err, entries, n, q->arg);
 	free(entries);
 	free(q);
@@ -205,9 +205,11 @@ sale_settle(struct redis *redis, const char *sku, const struct settlement *list,
 	arguments_add_key(&a, sku, "buyers");
 	arguments_add_key(&a, sku, "orders");
 	arguments_add_key(&a, sku, "orders:previous");
+	arguments_add_key(&a, sku, "outbox");
 	for (size_t i = 0; i < n && i < ARGUMENTS_BATCH_MAX; i++) {
 		arguments_add_text(&a, list[i].order_id);
 		arguments_add_text(&a, list[i].verdict);
+		arguments_add_text(&a, list[i].entry_id);
 	}
 	redis_eval(redis, &script_settle, a.n_keys, a.list, a.n, on_done, q);
 }

@@ -12,7 +12,9 @@
  *   fs:{sku}:requests         hash    user + idempotency key -> order id
  *   fs:{sku}:orders           hash    order id -> "state quantity user"
  *   fs:{sku}:orders:previous  hash    the same of the sale before, for a day
- *   fs:{sku}:outbox           stream  messages SQS has not acknowledged
+ *   fs:{sku}:outbox           stream  messages SQS has not acknowledged;
+ *                                     with QUEUE=redis the queue itself, see
+ *                                     outbox.h
  */
 #ifndef FLASHSALE_SALE_H
 #define FLASHSALE_SALE_H
@@ -37,6 +39,10 @@ struct outbox_entry {
 
 typedef void sale_done_fn(enum err, void *arg);
 
+/* An entry {id, {field, value, ...}} as Redis tells it. */
+void sale_read_entry(
+    const struct redis_value *, const char *sku, struct outbox_entry *);
+
 /*
  * SQS has these messages of one SKU (at most 500): their orders become "queued"
  * (unless they are further already) and the entries leave the outbox. fn may be
@@ -59,15 +65,16 @@ void sale_read_outbox(struct redis *, const char *sku, const char *after,
 /* --- After MySQL --- */
 
 struct settlement {
-	char order_id[UUID_TEXT_SIZE];
-	const char *verdict; /* "confirmed", "rejected" or "dead" */
+	char order_id[UUID_TEXT_SIZE]; /* "": it is no order */
+	const char *verdict;	       /* "confirmed", "rejected" or "dead" */
+	char entry_id[ENTRY_ID_SIZE];  /* to be taken out, or "" */
 };
 
 /*
  * Tell the buyers' status page what MySQL decided (orders of one SKU, at most
- * 500), as often as need be.  Dead is what MySQL will never take: rejected,
- * and its units are on sale again.  Unknown orders are passed over.  fn may
- * be NULL.
+ * 500), as often as need be, and take out of the outbox what came from there.
+ * Dead is what MySQL will never take: rejected, and its units are on sale
+ * again.  Unknown orders are passed over.  fn may be NULL.
  */
 void sale_settle(struct redis *, const char *sku, const struct settlement *,
     size_t n, sale_done_fn *, void *arg);

@@ -20,6 +20,7 @@
 EMBED(reserve);
 EMBED(open);
 EMBED(queued);
+EMBED(take);
 EMBED(settle);
 EMBED(state);
 EMBED(rebuild);

@@ -7,6 +7,7 @@
 extern struct redis_script script_reserve;
 extern struct redis_script script_open;
 extern struct redis_script script_queued;
+extern struct redis_script script_take;
 extern struct redis_script script_settle;
 extern struct redis_script script_state;
 extern struct redis_script script_rebuild;

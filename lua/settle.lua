@@ -1,7 +1,9 @@
--- MySQL has decided on these orders: show it to their buyers.
+-- MySQL has these messages: show it to their buyers, and take the messages
+-- out of the outbox if that is where they came from (QUEUE=redis).
 --
--- KEYS  1 sale  2 buyers  3 orders  4 orders:previous
--- ARGV  pairs: order id, verdict:
+-- KEYS  1 sale  2 buyers  3 orders  4 orders:previous  5 outbox
+-- ARGV  triples: order id ("" for what is no order), verdict, outbox entry id
+--       ("" when the message came through SQS).  The verdict is
 --   "confirmed"  it is booked
 --   "rejected"   MySQL has no unit left for it.  The buyer may buy again; the
 --                unit stays away: it belongs to an order that this Redis does
@@ -11,7 +13,8 @@
 --
 -- Returns how many orders were known here.
 --
--- Atomic because the state decides whether an order holds its units: however
+-- Atomic so that no message leaves the outbox whose buyer is not told, and
+-- because the state decides whether an order holds its units: however
 -- often a verdict arrives, only the step out of a live state returns them.
 -- What is booked is never returned, and a booked order that was given up for
 -- dead takes its units again, as far as there are any left: MySQL rejects the
@@ -21,7 +24,7 @@
 -- went with that sale.  One that was reset twice is not known any more; MySQL
 -- is where it lives.
 
-local sale_key, buyers, orders, previous = unpack(KEYS)
+local sale_key, buyers, orders, previous, outbox = unpack(KEYS)
 local live = {reserved = true, queued = true, confirmed = true}
 local known = 0
 
@@ -34,7 +37,10 @@ end
 
 local function settle_current(id, order, verdict)
   local state, quantity, user = string.match(order, '^(%S+) (%d+) (.*)$')
-  local remaining = tonumber(redis.call('HGET', sale_key, 'remaining'))
+  local remaining = tonumber(redis.call('HGET', sale_key, 'remaining') or 0)
+  if not state then
+    return -- damaged; the others are not to wait for it
+  end
   if verdict == 'confirmed' and not live[state] then
     local taken = math.max(0, math.min(quantity, remaining))
     redis.call('HINCRBY', sale_key, 'remaining', -taken)
@@ -57,20 +63,32 @@ local function settle_previous(id, order, verdict)
     verdict = string.sub(order, 1, 9) == 'confirmed' and 'confirmed'
       or 'rejected'
   end
-  redis.call('HSET', previous, id, verdict .. string.match(order, ' .*$'))
+  redis.call('HSET', previous, id,
+    verdict .. (string.match(order, ' .*$') or ''))
 end
 
-for i = 1, #ARGV, 2 do
-  local order = redis.call('HGET', orders, ARGV[i])
+local function settle(id, verdict)
+  local order = redis.call('HGET', orders, id)
   if order then
-    settle_current(ARGV[i], order, ARGV[i + 1])
+    settle_current(id, order, verdict)
     known = known + 1
-  else
-    order = redis.call('HGET', previous, ARGV[i])
-    if order then
-      settle_previous(ARGV[i], order, ARGV[i + 1])
-      known = known + 1
-    end
+    return
+  end
+  order = redis.call('HGET', previous, id)
+  if order then
+    settle_previous(id, order, verdict)
+    known = known + 1
+  end
+end
+
+for i = 1, #ARGV, 3 do
+  local order_id, verdict, entry = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  if order_id ~= '' then
+    settle(order_id, verdict)
+  end
+  if entry ~= '' then
+    redis.call('XACK', outbox, 'flashsale', entry)
+    redis.call('XDEL', outbox, entry)
   end
 end
 return known

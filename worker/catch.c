@@ -48,11 +48,14 @@ catch_at(struct catch *catch, size_t i)
 
 /* Decode, or say why not. */
 static void
-read_message(struct caught *caught, const struct sqs_message *message)
+read_message(struct caught *caught, const struct delivery *message)
 {
 	char why[PARKED_REASON_MAX];
 
-	if (message->body_len > MESSAGE_MAX)
+	if (message->damage != NULL)
+		snprintf(caught->reason, sizeof(caught->reason), "%s",
+		    message->damage);
+	else if (message->body_len > MESSAGE_MAX)
 		snprintf(caught->reason, sizeof(caught->reason),
 		    "%zu bytes: more than %d", message->body_len, MESSAGE_MAX);
 	else if (message_decode(message->body, message->body_len,
@@ -62,7 +65,7 @@ read_message(struct caught *caught, const struct sqs_message *message)
 
 void
 catch_add(
-    struct catch *catch, const struct sqs_message *message, double lease_ends)
+    struct catch *catch, const struct delivery *message, double lease_ends)
 {
 	size_t kept = message->body_len > PARKED_BODY_MAX ? PARKED_BODY_MAX
 							  : message->body_len;
@@ -71,15 +74,15 @@ catch_add(
 	if (catch->n == catch->max)
 		return;
 	memset(caught, 0, sizeof(*caught));
-	caught->receipt_handle = strdup(message->receipt_handle);
+	caught->handle = strdup(message->handle);
 	caught->body = malloc(kept + 1);
-	if (caught->receipt_handle == NULL || caught->body == NULL) {
-		free(caught->receipt_handle);
+	if (caught->handle == NULL || caught->body == NULL) {
+		free(caught->handle);
 		free(caught->body);
 		return;
 	}
-	snprintf(caught->message_id, sizeof(caught->message_id), "%s",
-	    message->message_id);
+	snprintf(
+	    caught->message_id, sizeof(caught->message_id), "%s", message->id);
 	memcpy(caught->body, message->body, kept);
 	caught->body[kept] = '\0';
 	caught->body_len = message->body_len;
@@ -91,7 +94,7 @@ catch_add(
 void
 catch_drop(struct catch *catch, size_t i)
 {
-	free(catch->messages[i].receipt_handle);
+	free(catch->messages[i].handle);
 	free(catch->messages[i].body);
 	if (i != --catch->n)
 		catch->messages[i] = catch->messages[catch->n];

@@ -1,7 +1,7 @@
 /*
  * The messages a consumer has in its hands: copies of what a receive lent,
- * decoded, each with the end of its lease.  Knows neither SQS' calls nor
- * MySQL.
+ * decoded, each with the end of its lease.  Knows neither where they come
+ * from nor MySQL.
  */
 #ifndef WORKER_CATCH_H
 #define WORKER_CATCH_H
@@ -10,11 +10,12 @@
 
 #include "ledger.h"
 #include "message.h"
-#include "sqs.h"
+
+#include "source.h"
 
 struct caught {
 	char message_id[PARKED_ID_MAX + 1];
-	char *receipt_handle;
+	char *handle;
 	char *body; /* its first PARKED_BODY_MAX bytes */
 	size_t body_len;
 	double lease_ends;		    /* clock_seconds() */
@@ -32,7 +33,7 @@ size_t catch_size(const struct catch *);
 struct caught *catch_at(struct catch *, size_t i);
 
 /* Without memory or room it is passed over: it comes back by itself. */
-void catch_add(struct catch *, const struct sqs_message *, double lease_ends);
+void catch_add(struct catch *, const struct delivery *, double lease_ends);
 
 /* Let go of the message at i; the last one takes its place. */
 void catch_drop(struct catch *, size_t i);

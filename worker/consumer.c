@@ -1,9 +1,9 @@
 /*
- * A consumer.  Long polls bring messages; at the end of each turn of the
- * event loop all that have come are written to MySQL in one transaction, and
- * only then deleted from SQS.  The calls to MySQL block, which is fine: the
- * answers to other polls wait in their sockets meanwhile and make the next
- * haul larger.
+ * A consumer.  Its source (SQS, or the outbox in Redis) brings messages; at
+ * the end of each turn of the event loop all that have come are written to
+ * MySQL in one transaction, and only then taken out of the source.  The calls
+ * to MySQL block, which is fine: the answers to other receives wait in their
+ * sockets meanwhile and make the next haul larger.
  *
  * While MySQL is out of order nothing is received: each receive of a message
  * that cannot be written would take it a step closer to the dead-letter
@@ -23,17 +23,12 @@
 #include "metrics.h"
 #include "pool.h"
 #include "redis.h"
-#include "sqs.h"
 
-#include "answers.h"
 #include "catch.h"
 #include "consumer.h"
 #include "part.h"
-#include "settle.h"
+#include "source.h"
 #include "stats.h"
-
-/* Deletes and hand-backs in flight at once. */
-#define ANSWER_CONNECTIONS 4
 
 /* A message is written only if this share of its lease is left. */
 #define LEASE_MARGIN 0.25
@@ -49,11 +44,8 @@ struct consumer {
 	const struct config *config;
 	const char *queue_url;
 	struct ev_loop *loop;
-	struct sqs *polling;   /* its connections are taken by long polls */
-	struct sqs *answering; /* for what must not wait behind those */
-	struct answers *answers;
+	struct source *source;
 	struct redis *redis;
-	struct settler *settler;
 	struct db *db;
 	struct catch *catch;
 	struct ledger_entry *entries; /* HAUL_MAX of them */
@@ -75,39 +67,23 @@ struct consumer {
 
 /* --- Receiving --- */
 
-static unsigned
-receive_max(const struct consumer *c)
-{
-	return c->config->haul_max < SQS_BATCH_MAX ? c->config->haul_max
-						   : SQS_BATCH_MAX;
-}
-
-/* So many that everything they bring fits into one haul. */
-static unsigned
-polls_max(const struct consumer *c)
-{
-	unsigned fit = c->config->haul_max / receive_max(c);
-
-	return c->config->polls < fit ? c->config->polls : fit;
-}
-
 static void
 adapt_polls(struct consumer *c, size_t received)
 {
 	if (received == 0)
 		c->polls_wanted = 1;
-	else if (received == receive_max(c))
+	else if (received == c->source->batch)
 		c->polls_wanted *= 2;
-	if (c->polls_wanted > polls_max(c))
-		c->polls_wanted = polls_max(c);
+	if (c->polls_wanted > c->source->receives)
+		c->polls_wanted = c->source->receives;
 }
 
 /*
- * The lease runs from the moment SQS gave the message away; its answer may
+ * The lease runs from the moment the message was given away; the answer may
  * have been waiting in the socket for as long as the last haul blocked us.
  */
 static void
-on_received(const struct sqs_result *result, const struct sqs_message *messages,
+on_received(enum err err, const char *why, const struct delivery *messages,
     size_t n, void *arg)
 {
 	struct consumer *c = arg;
@@ -116,10 +92,9 @@ on_received(const struct sqs_result *result, const struct sqs_message *messages,
 	size_t i;
 
 	c->polls--;
-	if (result->err != ERR_OK) {
-		double pause =
-		    part_failed(&c->queue, "cannot receive: %s %s %s",
-			err_name(result->err), result->code, result->message);
+	if (err != ERR_OK) {
+		double pause = part_failed(
+		    &c->queue, "cannot receive: %s %s", err_name(err), why);
 
 		c->polls_wanted = 1;
 		if (!ev_is_active(&c->queue_pause)) {
@@ -141,7 +116,7 @@ may_poll(const struct consumer *c)
 	return !c->leaving && c->store_works &&
 	       !ev_is_active(&c->queue_pause) &&
 	       c->polls < (c->on_trial ? 1 : c->polls_wanted) &&
-	       answers_pending(c->answers) < 4 * (size_t)c->config->haul_max;
+	       c->source->pending(c->source) < 4 * (size_t)c->config->haul_max;
 }
 
 static void
@@ -149,9 +124,7 @@ start_polls(struct consumer *c)
 {
 	while (may_poll(c)) {
 		c->polls++;
-		sqs_receive(c->polling, receive_max(c),
-		    c->config->poll_wait_seconds, c->config->visibility_seconds,
-		    on_received, c);
+		c->source->receive(c->source, on_received, c);
 	}
 }
 
@@ -253,34 +226,7 @@ tell_exceptions(const struct ledger_entry *entries, size_t n)
 		    rejected->message->order.sku);
 }
 
-static bool
-is_unwritten(const struct ledger_entry *entry)
-{
-	return entry->verdict == LEDGER_NONE;
-}
-
-static bool
-is_written_quietly(const struct ledger_entry *entry)
-{
-	return !is_unwritten(entry) && !settler_wants(entry);
-}
-
-/* Make a list of the handles of such entries; NULL: of all n. */
-static size_t
-list_handles(
-    struct consumer *c, size_t n, bool (*which)(const struct ledger_entry *))
-{
-	size_t i, listed = 0;
-
-	for (i = 0; i < n; i++)
-		if (which == NULL || which(&c->entries[i]))
-			c->handles[listed++] =
-			    catch_at(c->catch, i)->receipt_handle;
-	return listed;
-}
-
-/* What Redis is to know is told first and then deleted, other things written
- * are deleted, and the rest goes back. */
+/* What is written is done with; the rest goes back. */
 static void
 answer_entries(struct consumer *c, size_t n)
 {
@@ -288,26 +234,15 @@ answer_entries(struct consumer *c, size_t n)
 	    c->leaving
 		? 0
 		: HAND_BACK_SECONDS + (unsigned)(drand48() * HAND_BACK_SECONDS);
-	size_t i, listed;
+	size_t i;
 
-	for (i = 0; i < n; i++)
-		if (!is_unwritten(&c->entries[i]))
+	for (i = 0; i < n; i++) {
+		c->handles[i] = catch_at(c->catch, i)->handle;
+		if (c->entries[i].verdict != LEDGER_NONE)
 			count_entry(&c->entries[i]);
+	}
 	tell_exceptions(c->entries, n);
-	list_handles(c, n, NULL);
-	settler_add(c->settler, c->entries, c->handles, n);
-	listed = list_handles(c, n, is_written_quietly);
-	answers_delete(c->answers, c->handles, listed);
-	listed = list_handles(c, n, is_unwritten);
-	answers_hand_back(c->answers, c->handles, listed, after);
-}
-
-static void
-on_told(const char *const *handles, size_t n, void *arg)
-{
-	struct consumer *c = arg;
-
-	answers_delete(c->answers, handles, n);
+	c->source->answer(c->source, c->entries, c->handles, n, after);
 }
 
 static void
@@ -373,8 +308,7 @@ on_probe(struct ev_loop *loop, ev_timer *timer, int events)
 static bool
 is_idle(const struct consumer *c)
 {
-	return c->polls == 0 && settler_in_flight(c->settler) == 0 &&
-	       answers_pending(c->answers) == 0;
+	return c->polls == 0 && c->source->pending(c->source) == 0;
 }
 
 /* Everything that came in this turn has come: now write it. */
@@ -409,13 +343,13 @@ on_deadline(struct ev_loop *loop, ev_timer *timer, int events)
 	(void)events;
 	log_warn("leaving with %u polls and %zu deletes unanswered: those "
 		 "messages come back by themselves",
-	    c->polls, answers_pending(c->answers));
+	    c->polls, c->source->pending(c->source));
 	ev_break(loop, EVBREAK_ALL);
 }
 
 /*
- * Start no more polls, but let those end that are out: SQS may have given
- * them messages already, which would stay hidden until their lease is over.
+ * Start no more polls, but let those end that are out: they may have been
+ * given messages already, which would stay hidden until their lease is over.
  */
 static void
 leave(void *arg)
@@ -423,6 +357,7 @@ leave(void *arg)
 	struct consumer *c = arg;
 
 	c->leaving = true;
+	c->source->leave(c->source);
 	ev_timer_stop(c->loop, &c->probe);
 	ev_timer_start(c->loop, &c->deadline);
 }
@@ -438,30 +373,22 @@ open_parts(struct consumer *c, char *why, size_t size)
 	if (err == ERR_OK)
 		err = redis_new(&c->redis, c->loop, config->redis_url,
 		    config->redis_timeout_ms, why, size);
-	if (err == ERR_OK)
-		err = sqs_new(&c->polling, c->loop, config, c->queue_url,
-		    config->polls, why, size);
-	if (err == ERR_OK)
-		err = sqs_new(&c->answering, c->loop, config, c->queue_url,
-		    ANSWER_CONNECTIONS, why, size);
-	return err;
+	if (err != ERR_OK)
+		return err;
+	if (config->queue == QUEUE_REDIS)
+		return source_redis_new(&c->source, c->loop, config, c->redis);
+	return source_sqs_new(
+	    &c->source, c->loop, config, c->queue_url, c->redis, why, size);
 }
 
 static enum err
 allocate(struct consumer *c)
 {
-	enum err err;
-
 	c->entries = calloc(c->config->haul_max, sizeof(c->entries[0]));
 	c->handles = calloc(c->config->haul_max, sizeof(c->handles[0]));
 	if (c->entries == NULL || c->handles == NULL)
 		return ERR_NOMEM;
-	err = catch_new(&c->catch, c->config->haul_max);
-	if (err == ERR_OK)
-		err = answers_new(&c->answers, c->loop, c->answering);
-	if (err == ERR_OK)
-		err = settler_new(&c->settler, c->loop, c->redis, on_told, c);
-	return err;
+	return catch_new(&c->catch, c->config->haul_max);
 }
 
 static void
@@ -482,11 +409,8 @@ start_watchers(struct consumer *c)
 static void
 close_all(struct consumer *c)
 {
-	redis_free(c->redis); /* which still tells the settler */
-	settler_free(c->settler);
-	answers_free(c->answers);
-	sqs_free(c->answering);
-	sqs_free(c->polling);
+	redis_free(c->redis); /* which still tells the source */
+	c->source->free(c->source);
 	db_free(c->db);
 	catch_free(c->catch);
 	free(c->handles);
@@ -501,7 +425,6 @@ consumer_main(const struct config *config, const char *queue_url)
 	    .config = config,
 	    .queue_url = queue_url,
 	    .polls_wanted = 1,
-	    .queue = {.name = "SQS"},
 	    .store = {.name = "MySQL"},
 	};
 	char why[256] = "out of memory";
@@ -514,6 +437,7 @@ consumer_main(const struct config *config, const char *queue_url)
 		fatal(EXIT_CONFIG, "%s", why);
 	if (allocate(&c) != ERR_OK)
 		fatal(EXIT_OSERR, "out of memory");
+	c.queue.name = c.source->name;
 	start_watchers(&c);
 	ev_run(c.loop, 0);
 	close_all(&c);

@@ -3,7 +3,8 @@
  * and page by page through what has been in the outbox of each for
  * OUTBOX_AGE_MS: send it, and take out what SQS has acknowledged.  What fails
  * stays where it is for the next round and stands in nobody's way; nothing is
- * ever rolled back.
+ * ever rolled back.  With QUEUE=redis the outbox is the queue, and there is
+ * nothing to send.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,7 +47,7 @@ struct batch {
 struct keeper {
 	const struct config *config;
 	struct ev_loop *loop;
-	struct sqs *sqs;
+	struct sqs *sqs; /* NULL: the outbox is the queue */
 	struct redis *redis;
 	struct part queue, outbox;
 	bool leaving;
@@ -384,7 +385,7 @@ open_parts(struct keeper *k, char *why, size_t size)
 
 	err = redis_new(&k->redis, k->loop, config->redis_url,
 	    config->redis_timeout_ms, why, size);
-	if (err == ERR_OK)
+	if (err == ERR_OK && config->queue == QUEUE_SQS)
 		err = sqs_new(&k->sqs, k->loop, config, config->sqs_queue_url,
 		    CONNECTIONS, why, size);
 	return err;
@@ -398,7 +399,8 @@ start_watchers(struct keeper *k)
 	ev_timer_init(
 	    &k->deadline, on_deadline, k->config->drain_seconds * DEADLINE, 0.);
 	k->round.data = k;
-	ev_timer_start(k->loop, &k->round);
+	if (k->sqs != NULL)
+		ev_timer_start(k->loop, &k->round);
 	ev_timer_start(k->loop, &k->stats);
 	pool_watch_parent(k->loop, leave, k);
 }

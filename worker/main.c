@@ -1,6 +1,6 @@
 /*
- * flashsale-worker: consumers bring orders from SQS to MySQL; a keeper brings
- * to SQS what waits in Redis.  This file starts them and knows no more.
+ * flashsale-worker: consumers bring orders from the queue to MySQL; a keeper
+ * brings to SQS what waits in Redis.  This file starts them and knows no more.
  */
 #include <ev.h>
 
@@ -31,10 +31,13 @@ check_queue(
 	struct sqs *sqs;
 	enum err err;
 
+	if (config->queue == QUEUE_REDIS)
+		return ERR_OK;
 	if (config->sqs_queue_url[0] == '\0') {
 		snprintf(why, size,
 		    "SQS_QUEUE_URL: not set; the queue that orders come from, "
-		    "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME");
+		    "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME (or "
+		    "QUEUE=redis: no SQS at all)");
 		return ERR_BAD_INPUT;
 	}
 	err = sqs_new(&sqs, loop, config, config->sqs_queue_url, 1, why, size);
@@ -99,7 +102,7 @@ static const struct config_about about = {
     .program = "flashsale-worker",
     .which = FOR_WORKER,
     .synopsis = "[options]",
-    .purpose = "Writes the orders that arrive through SQS to MySQL.",
+    .purpose = "Writes the orders that arrive through the queue to MySQL.",
     .check = check_settings,
 };
 
@@ -130,7 +133,8 @@ child(unsigned slot, void *arg)
 	case RECOVERY:
 		return recovery_main(config);
 	case DEAD_LETTERS:
-		if (dead_letters && config->sqs_dlq_url[0] != '\0')
+		if (dead_letters && config->queue == QUEUE_SQS &&
+		    config->sqs_dlq_url[0] != '\0')
 			return consumer_main(config, config->sqs_dlq_url);
 		/* FALLTHROUGH */
 	default:
@@ -149,7 +153,8 @@ main(int argc, char **argv)
 	config_log(&config, &about);
 	log_info("%s", db_library());
 	/* The number of processes cannot change with a reload. */
-	dead_letters = config.sqs_dlq_url[0] != '\0';
+	dead_letters =
+	    config.queue == QUEUE_SQS && config.sqs_dlq_url[0] != '\0';
 	children = DEAD_LETTERS + dead_letters + config.consumers;
 	stats_init(1 + 2 * children);
 	return pool_run(&(struct pool_options){

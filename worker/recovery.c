@@ -4,6 +4,7 @@
  *
  *   1. settle   orders that were on their way when Redis went reach MySQL:
  *               wait until the queue is empty, and a while for the senders
+ *               (QUEUE=redis: for the hauls that consumers have in hand)
  *   2. rebuild  each sale from MySQL's orders and what survived in Redis
  *   3. open     the sale takes the epoch of this Redis; when all have it,
  *               fs:epoch takes it too
@@ -39,7 +40,7 @@ struct recovery {
 	const struct config *config;
 	struct ev_loop *loop;
 	struct redis *redis;
-	struct sqs *sqs;
+	struct sqs *sqs; /* NULL: there is no queue outside of Redis */
 	struct db *db;
 	struct part store;
 	bool leaving;
@@ -142,6 +143,8 @@ on_attributes(
 static bool
 queue_is_empty(struct recovery *r)
 {
+	if (r->sqs == NULL)
+		return true;
 	sqs_get_queue_attributes(r->sqs, on_attributes, r);
 	return await_answer(r) && r->queue_is_empty;
 }
@@ -386,7 +389,7 @@ open_parts(struct recovery *r, char *why, size_t size)
 	if (err == ERR_OK)
 		err = redis_new(&r->redis, r->loop, config->redis_url,
 		    config->redis_timeout_ms, why, size);
-	if (err == ERR_OK)
+	if (err == ERR_OK && config->queue == QUEUE_SQS)
 		err = sqs_new(&r->sqs, r->loop, config, config->sqs_queue_url,
 		    1, why, size);
 	if (err == ERR_OK && !config->recovery)

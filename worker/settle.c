@@ -1,6 +1,7 @@
 /* One call to Redis for each SKU of a haul, repeated until Redis has it. */
 #include "settle.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -90,6 +91,7 @@ on_settled(enum err err, void *arg)
 	struct settler *s = batch->settler;
 
 	s->in_flight--;
+	FAILPOINT("worker_settled");
 	let_go(batch);
 	/* What Redis refuses it would refuse again. */
 	if (err == ERR_OK || err == ERR_REFUSED) {
@@ -113,9 +115,12 @@ tell(struct settler *s)
 		sale_settle(s->redis, batch->sku, batch->list, batch->n,
 		    on_settled, batch);
 	}
-	if (!redis_is_ready(s->redis))
+	if (!redis_is_ready(s->redis)) {
 		TAILQ_FOREACH(batch, &s->waiting, link)
-	let_go(batch);
+		{
+			let_go(batch);
+		}
+	}
 	if (TAILQ_EMPTY(&s->waiting))
 		ev_timer_stop(s->loop, &s->retry);
 }
@@ -130,11 +135,11 @@ on_retry(struct ev_loop *loop, ev_timer *timer, int events)
 
 /* --- From a haul to batches --- */
 
-/* A decision about an order, and the message that brought it. */
+/* A decision about a message of a SKU. */
 struct decision {
-	const struct order *order;
-	const char *verdict; /* as in struct settlement */
-	const char *handle;
+	const char *sku;
+	struct settlement settlement;
+	const char *handle; /* or NULL */
 };
 
 static int
@@ -142,7 +147,7 @@ compare_skus(const void *a, const void *b)
 {
 	const struct decision *left = a, *right = b;
 
-	return strcmp(left->order->sku, right->order->sku);
+	return strcmp(left->sku, right->sku);
 }
 
 /* How many at the front have one SKU? */
@@ -170,12 +175,11 @@ add_sku(struct settler *s, const struct decision *list, size_t n)
 		return;
 	batch->settler = s;
 	batch->handles = calloc(n, sizeof(batch->handles[0]));
-	memcpy(batch->sku, list[0].order->sku, sizeof(batch->sku));
+	snprintf(batch->sku, sizeof(batch->sku), "%s", list[0].sku);
 	for (i = 0; i < n && batch->handles != NULL; i++) {
-		struct settlement *to = &batch->list[batch->n++];
-
-		memcpy(to->order_id, list[i].order->id, sizeof(to->order_id));
-		to->verdict = list[i].verdict;
+		batch->list[batch->n++] = list[i].settlement;
+		if (list[i].handle == NULL)
+			continue;
 		batch->handles[batch->handles_n] = strdup(list[i].handle);
 		if (batch->handles[batch->handles_n] != NULL)
 			batch->handles_n++;
@@ -203,34 +207,76 @@ settler_wants(const struct ledger_entry *entry)
 	return verdict_of(entry) != NULL;
 }
 
+static struct decision
+decide(const struct ledger_entry *entry)
+{
+	const struct order *order = entry->message != NULL
+					? &entry->message->order
+					: &entry->dead->order;
+	struct decision decision = {
+	    .sku = order->sku, .settlement.verdict = verdict_of(entry)};
+
+	memcpy(decision.settlement.order_id, order->id, sizeof(order->id));
+	return decision;
+}
+
+/* From n decisions to batches of one SKU each. */
+static void
+add_all(struct settler *s, struct decision *list, size_t n)
+{
+	size_t i, some;
+
+	qsort(list, n, sizeof(list[0]), compare_skus);
+	for (i = 0; i < n; i += some) {
+		some = count_first_sku(list + i, n - i);
+		add_sku(s, list + i, some);
+	}
+	tell(s);
+}
+
 void
 settler_add(struct settler *s, const struct ledger_entry *entries,
     const char *const *handles, size_t n)
 {
 	struct decision *list = calloc(n + 1, sizeof(list[0]));
-	size_t i, some, list_n = 0;
+	size_t i, told = 0;
 
 	if (list == NULL)
 		return;
 	for (i = 0; i < n; i++) {
-		const struct ledger_entry *entry = &entries[i];
-		const char *verdict = verdict_of(entry);
-
-		if (verdict != NULL)
-			list[list_n++] = (struct decision){
-			    .order = entry->message != NULL
-					 ? &entry->message->order
-					 : &entry->dead->order,
-			    .verdict = verdict,
-			    .handle = handles[i]};
+		if (!settler_wants(&entries[i]))
+			continue;
+		list[told] = decide(&entries[i]);
+		list[told++].handle = handles[i];
 	}
-	qsort(list, list_n, sizeof(list[0]), compare_skus);
-	for (i = 0; i < list_n; i += some) {
-		some = count_first_sku(list + i, list_n - i);
-		add_sku(s, list + i, some);
-	}
+	add_all(s, list, told);
 	free(list);
-	tell(s);
+}
+
+void
+settler_take_out(struct settler *s, const struct ledger_entry *entries,
+    const struct outbox_receipt *receipts, size_t n)
+{
+	struct decision *list = calloc(n + 1, sizeof(list[0]));
+	size_t i, told = 0;
+
+	if (list == NULL)
+		return;
+	for (i = 0; i < n; i++) {
+		struct decision *d = &list[told];
+
+		if (entries[i].verdict == LEDGER_NONE)
+			continue;
+		*d = (struct decision){.settlement.verdict = ""};
+		if (settler_wants(&entries[i]))
+			*d = decide(&entries[i]);
+		d->sku = receipts[i].sku;
+		memcpy(d->settlement.entry_id, receipts[i].entry_id,
+		    sizeof(receipts[i].entry_id));
+		told++;
+	}
+	add_all(s, list, told);
+	free(list);
 }
 
 /* --- Coming and going --- */

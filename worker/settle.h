@@ -15,6 +15,7 @@
 
 #include "err.h"
 #include "ledger.h"
+#include "outbox.h"
 #include "redis.h"
 
 struct settler;
@@ -35,6 +36,14 @@ bool settler_wants(const struct ledger_entry *);
  * handle i. */
 void settler_add(struct settler *, const struct ledger_entry *,
     const char *const *handles, size_t n);
+
+/*
+ * The same of messages from the outbox: all that have a verdict are taken out
+ * by the script that tells it.  receipts[i] is that of entry i; told() is not
+ * called.
+ */
+void settler_take_out(struct settler *, const struct ledger_entry *,
+    const struct outbox_receipt *receipts, size_t n);
 
 /* Calls to Redis under way. */
 size_t settler_in_flight(const struct settler *);
