@@ -5,7 +5,8 @@
  *
  * From the reservation on the order is safe: its outbox entry was written in
  * the same step.  Whether SQS takes it now or the keeper sends it later only
- * decides between "queued" and "reserved" in the answer.
+ * decides between "queued" and "reserved" in the answer.  With QUEUE=redis the
+ * outbox is the queue, and there is nothing to send.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -105,9 +106,7 @@ send_order(struct exchange *x, const struct reservation *r)
 	    .message = {.type = MESSAGE_ORDER, .order = r->order}};
 	struct purchase *p = malloc(sizeof(*p));
 
-	FAILPOINT("fcgi_reserved");
 	memcpy(entry.id, r->entry_id, sizeof(entry.id));
-	metrics_add(STAT_UNITS, r->order.quantity);
 	if (p == NULL) { /* the keeper sends it */
 		reply_accepted(
 		    x, &r->order, "reserved", r->remaining, STAT_RESERVED);
@@ -120,15 +119,30 @@ send_order(struct exchange *x, const struct reservation *r)
 /* --- 2. Reserved, or refused --- */
 
 static void
+accept_order(struct exchange *x, const struct reservation *r)
+{
+	struct responder *responder = x->responder;
+
+	FAILPOINT("fcgi_reserved");
+	metrics_add(STAT_UNITS, r->order.quantity);
+	if (responder->sender == NULL)
+		reply_accepted(
+		    x, &r->order, "queued", r->remaining, STAT_QUEUED);
+	else
+		send_order(x, r);
+}
+
+static void
 on_reserved(const struct reservation *r, void *arg)
 {
 	struct exchange *x = arg;
 
 	if (r->outcome == RESERVE_OK)
-		send_order(x, r);
+		accept_order(x, r);
 	else if (r->outcome == RESERVE_REPLAYED)
-		reply_accepted(
-		    x, &r->order, r->state, r->remaining, STAT_REPLAYED);
+		reply_accepted(x, &r->order,
+		    responder_order_status(x->responder, r->state),
+		    r->remaining, STAT_REPLAYED);
 	else if (r->outcome == RESERVE_KEY_REUSED)
 		body_refuse(x, "Idempotency-Key",
 		    "was used before by this buyer for another quantity");

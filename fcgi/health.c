@@ -1,7 +1,10 @@
 /*
- * GET /healthz: the process answers.  GET /readyz: Redis and SQS can be
- * reached, and nothing has to be rebuilt.  GET /metrics: Prometheus text.
+ * GET /healthz: the process answers.  GET /readyz: Redis and SQS (if orders
+ * go there) can be reached, and nothing has to be rebuilt.  GET /metrics:
+ * Prometheus text.
  */
+#include <stdio.h>
+
 #include "clock.h"
 #include "handlers.h"
 #include "metrics.h"
@@ -17,30 +20,38 @@ healthz_handle(struct exchange *x, const char *rest)
 	    json_pack("{s:s}", "status", "ok"), STAT_LOOKED);
 }
 
+static const char *
+name_state(bool ok)
+{
+	return ok ? "ok" : "unavailable";
+}
+
 static void
 reply_readiness(struct exchange *x)
 {
 	const struct responder *r = x->responder;
 	static const struct problem_detail nothing;
 	bool redis_ok = redis_is_ready(r->redis);
+	bool has_sqs = r->sqs != NULL;
+	char members[64];
 	struct problem_detail d = {
-	    .detail = "A part of the engine cannot be reached."};
+	    .detail = "A part of the engine cannot be reached.",
+	    .members = members};
 
 	if (redis_ok && !r->complete) {
 		problem_reply(x, PROBLEM_RECOVERING, &nothing);
 		return;
 	}
-	if (redis_ok && r->sqs_ok) {
+	if (redis_ok && (r->sqs_ok || !has_sqs)) {
 		reply_json(x, 200, "Cache-Control: no-store\r\n",
-		    json_pack("{s:s, s:s, s:s}", "status", "ready", "redis",
-			"ok", "sqs", "ok"),
+		    json_pack("{s:s, s:s, s:s*}", "status", "ready", "redis",
+			"ok", "sqs", has_sqs ? "ok" : NULL),
 		    STAT_LOOKED);
 		return;
 	}
-	d.members = redis_ok ? ",\"redis\":\"ok\",\"sqs\":\"unavailable\""
-		    : r->sqs_ok
-			? ",\"redis\":\"unavailable\",\"sqs\":\"ok\""
-			: ",\"redis\":\"unavailable\",\"sqs\":\"unavailable\"";
+	snprintf(members, sizeof(members), ",\"redis\":\"%s\"%s%s%s",
+	    name_state(redis_ok), has_sqs ? ",\"sqs\":\"" : "",
+	    has_sqs ? name_state(r->sqs_ok) : "", has_sqs ? "\"" : "");
 	problem_reply(x, PROBLEM_UNAVAILABLE, &d);
 }
 

@@ -31,10 +31,12 @@ check_settings(const struct config *candidate, char *why, size_t size)
 		    sku);
 		return ERR_BAD_INPUT;
 	}
-	if (candidate->sqs_queue_url[0] == '\0') {
+	if (candidate->queue == QUEUE_SQS &&
+	    candidate->sqs_queue_url[0] == '\0') {
 		snprintf(why, size,
 		    "SQS_QUEUE_URL: not set; the queue that orders go to, "
-		    "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME");
+		    "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME (or "
+		    "QUEUE=redis: no SQS at all)");
 		return ERR_BAD_INPUT;
 	}
 	return responder_check(candidate, why, size);
@@ -45,7 +47,8 @@ static const struct config_about about = {
     .which = FOR_FCGI,
     .synopsis = "[-s PATH|HOST:PORT] [-n RESPONDERS] [OPTION...]",
     .purpose = "Serve a flash sale behind nginx or lighttpd: reserve stock in "
-	       "Redis, send\norders to Amazon SQS. Stays in the foreground; "
+	       "Redis, send\norders to Amazon SQS (or leave them to "
+	       "Redis). Stays in the foreground; "
 	       "SIGHUP reloads, SIGTERM drains.",
     .check = check_settings,
 };

@@ -27,8 +27,9 @@ on_order(enum err err, const struct order_view *order, void *arg)
 	/* Not whose it is: the id may have been overheard. */
 	reply_json(x, 200, "Cache-Control: no-store\r\n",
 	    json_pack("{s:s, s:s%, s:s, s:I}", "orderId", slash + 1, "sku",
-		path, (size_t)(slash - path), "status", order->state,
-		"quantity", (json_int_t)order->quantity),
+		path, (size_t)(slash - path), "status",
+		responder_order_status(x->responder, order->state), "quantity",
+		(json_int_t)order->quantity),
 	    STAT_LOOKED);
 }
 

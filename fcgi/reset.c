@@ -36,7 +36,8 @@ on_opened(enum err err, const struct sale_view *view,
 	}
 	log_info("sale %s of %s opened with %lld units", view->sale.id,
 	    view->sale.sku, (long long)view->sale.total);
-	sender_submit(responder->sender, entry, NULL, NULL);
+	if (responder->sender != NULL)
+		sender_submit(responder->sender, entry, NULL, NULL);
 	reply_json(x, 200, "Cache-Control: no-store\r\n", reply_sale(view),
 	    STAT_ADMIN);
 }

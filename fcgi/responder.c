@@ -7,6 +7,7 @@
 
 #include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -65,8 +66,9 @@ on_sqs_checked(const struct sqs_result *result,
 void
 responder_check_sqs(struct responder *r, void (*fn)(void *), void *arg)
 {
-	if (r->checking || (r->sqs_seen != 0 &&
-			       clock_seconds() - r->sqs_seen < CHECK_UNWELL)) {
+	if (r->sqs == NULL || r->checking ||
+	    (r->sqs_seen != 0 &&
+		clock_seconds() - r->sqs_seen < CHECK_UNWELL)) {
 		if (fn != NULL)
 			fn(arg);
 		return;
@@ -77,6 +79,13 @@ responder_check_sqs(struct responder *r, void (*fn)(void *), void *arg)
 	sqs_get_queue_attributes(r->sqs, on_sqs_checked, r);
 }
 
+const char *
+responder_order_status(const struct responder *r, const char *state)
+{
+	return r->sender == NULL && strcmp(state, "reserved") == 0 ? "queued"
+								   : state;
+}
+
 static void
 on_tick(struct ev_loop *loop, ev_timer *timer, int events)
 {
@@ -85,8 +94,8 @@ on_tick(struct ev_loop *loop, ev_timer *timer, int events)
 	(void)loop;
 	(void)events;
 	metrics_set(STAT_CONNECTIONS, fastcgi_connections(r->edge));
-	if (!r->sqs_ok || !sender_is_well(r->sender) ||
-	    clock_seconds() - r->sqs_seen > CHECK_WELL)
+	if (r->sqs != NULL && (!r->sqs_ok || !sender_is_well(r->sender) ||
+				  clock_seconds() - r->sqs_seen > CHECK_WELL))
 		responder_check_sqs(r, NULL, NULL);
 }
 
@@ -100,7 +109,8 @@ on_last_tick(struct ev_loop *loop, ev_timer *timer, int events)
 	const struct responder *r = timer->data;
 
 	(void)events;
-	if (sender_pending(r->sender) == 0 && redis_is_idle(r->redis))
+	if ((r->sender == NULL || sender_pending(r->sender) == 0) &&
+	    redis_is_idle(r->redis))
 		ev_break(loop, EVBREAK_ALL);
 }
 
@@ -156,7 +166,7 @@ responder_check(const struct config *config, char *why, size_t size)
 	enum err err;
 
 	err = redis_url_parse(config->redis_url, &address, why, size);
-	if (err == ERR_OK)
+	if (err == ERR_OK && config->queue == QUEUE_SQS)
 		err = sqs_new(
 		    &sqs, loop, config, config->sqs_queue_url, 1, why, size);
 	if (err == ERR_OK)
@@ -191,6 +201,18 @@ count_affordable(const struct config *config)
 }
 
 static void
+connect_queue(struct responder *r)
+{
+	const struct config *config = r->config;
+	char why[256] = "out of memory";
+
+	if (sqs_new(&r->sqs, r->loop, config, config->sqs_queue_url,
+		config->send_concurrency, why, sizeof(why)) != ERR_OK)
+		fatal(EXIT_CONFIG, "%s", why);
+	r->sender = sender_new(r->loop, r->sqs, r->redis, config);
+}
+
+static void
 connect_parts(struct responder *r, const struct responder_options *options)
 {
 	const struct config *config = options->config;
@@ -205,16 +227,15 @@ connect_parts(struct responder *r, const struct responder_options *options)
 	r->loop = ev_loop_new(EVFLAG_AUTO);
 	r->config = config;
 	if (redis_new(&r->redis, r->loop, config->redis_url,
-		config->redis_timeout_ms, why, sizeof(why)) != ERR_OK ||
-	    sqs_new(&r->sqs, r->loop, config, config->sqs_queue_url,
-		config->send_concurrency, why, sizeof(why)) != ERR_OK)
+		config->redis_timeout_ms, why, sizeof(why)) != ERR_OK)
 		fatal(EXIT_CONFIG, "%s", why);
 	if (!config->recovery)
 		redis_trust(r->redis);
 	r->reservations = reservations_new(r->loop, r->redis);
 	if (r->reservations == NULL)
 		fatal(EXIT_OSERR, "out of memory");
-	r->sender = sender_new(r->loop, r->sqs, r->redis, config);
+	if (config->queue == QUEUE_SQS)
+		connect_queue(r);
 	wait_for_redis(r);
 	if (fastcgi_new(&r->edge, r->loop, &edge) != ERR_OK)
 		fatal(EXIT_OSERR, "cannot serve the listening socket");

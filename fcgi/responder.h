@@ -16,6 +16,7 @@ struct responder {
 	const struct config *config;
 	struct redis *redis;
 	struct reservations *reservations;
+	/* Both NULL with QUEUE=redis: the outbox is the queue. */
 	struct sqs *sqs;
 	struct sender *sender;
 	struct fastcgi *edge;
@@ -42,9 +43,15 @@ enum err responder_check(
 /*
  * Look whether SQS answers, and call fn(arg) with the answer known; at most
  * one call at a time, and none within two seconds of the last, however many
- * ask: fn is then called at once, on what is known.
+ * ask: fn is then called at once, on what is known.  So it is without SQS.
  */
 void responder_check_sqs(struct responder *, void (*fn)(void *arg), void *arg);
+
+/*
+ * What a buyer is told of an order in that state.  Without SQS there is
+ * nothing between the outbox and the worker: what is reserved is queued.
+ */
+const char *responder_order_status(const struct responder *, const char *state);
 
 /* Serve until asked to leave and done. Returns the exit code. */
 int responder_run(const struct responder_options *);
