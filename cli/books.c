@@ -83,7 +83,8 @@ print_stores(const struct books *b)
 	print_row("", "units remaining", true, v->view.remaining);
 	print_row("", "units taken", true, v->taken);
 	print_row("", "entries in the outbox", true, v->view.outbox);
-	print_row("SQS", "messages visible", q->has_queue, q->visible);
+	print_row(q->is_outbox ? "queue" : "SQS", "messages visible",
+	    q->has_queue, q->visible);
 	print_row("", "messages in flight", q->has_queue, q->in_flight);
 	print_row("", "messages delayed", q->has_queue, q->delayed);
 	print_row("", "dead letters", q->has_dead_letters, q->dead_letters);

@@ -6,6 +6,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "outbox.h"
 
 #include "session.h"
 
@@ -101,8 +102,9 @@ new_queue(struct session *s, const char *url)
 	struct sqs *queue = NULL;
 	char why[WHY_SIZE];
 
-	if (url[0] != '\0' && sqs_new(&queue, s->loop, s->config, url, 1, why,
-				  sizeof(why)) != ERR_OK)
+	if (url[0] != '\0' && s->config->queue == QUEUE_SQS &&
+	    sqs_new(&queue, s->loop, s->config, url, 1, why, sizeof(why)) !=
+		ERR_OK)
 		fatal(EXIT_CONFIG, "%s", why);
 	return queue;
 }
@@ -285,7 +287,40 @@ session_read_outbox(struct session *s, const char *sku, const char *sale_id,
 	return err;
 }
 
-/* --- SQS --- */
+/* --- The queue --- */
+
+static void
+on_depth(enum err err, const struct outbox_depth *depth, void *arg)
+{
+	struct answer_slot *slot = arg;
+	struct sqs_attributes *sum = slot->out;
+
+	/* What is no stream has no messages; the worker's log tells of it. */
+	if (err == ERR_OK) {
+		sum->visible += depth->waiting;
+		sum->in_flight += depth->taken;
+	}
+	answer(slot, err == ERR_REFUSED ? ERR_OK : err);
+}
+
+/* The outboxes of all SKUs, together. */
+static enum err
+read_outboxes(struct session *s, struct sqs_attributes *sum, char *why)
+{
+	struct answer_slot slot = {.session = s, .out = sum};
+	struct sku_list list;
+	enum err err = session_list(s, &list);
+
+	*sum = (struct sqs_attributes){.maximum_message_size = -1};
+	for (size_t i = 0; i < list.n && err == ERR_OK; i++) {
+		outbox_measure(s->redis, list.skus[i], on_depth, &slot);
+		err = wait_for(&slot);
+	}
+	free(list.skus);
+	if (err != ERR_OK)
+		snprintf(why, WHY_SIZE, "Redis: %s", err_name(err));
+	return err;
+}
 
 struct queue_answer {
 	struct sqs_attributes *attributes;
@@ -323,6 +358,8 @@ enum err
 session_read_queue(
     struct session *s, struct sqs_attributes *attributes, char why[WHY_SIZE])
 {
+	if (s->config->queue == QUEUE_REDIS)
+		return read_outboxes(s, attributes, why);
 	snprintf(why, WHY_SIZE, "SQS_QUEUE_URL is not set");
 	if (s->queue == NULL)
 		return ERR_UNAVAILABLE;

@@ -23,7 +23,8 @@ struct session {
 	const struct config *config;
 	struct ev_loop *loop;
 	struct redis *redis;
-	/* NULL in a session with Redis only, and where no URL is set. */
+	/* NULL in a session with Redis only, where no URL is set, and with
+	 * QUEUE=redis. */
 	struct sqs *queue, *dead_letters;
 	struct db *db;
 	bool waiting; /* for an answer */
@@ -65,10 +66,12 @@ enum err session_set_state(
 enum err session_read_outbox(struct session *, const char *sku,
     const char *sale_id, int64_t *units, size_t *entries) MUST_CHECK;
 
-/* --- SQS and MySQL: on failure why says more --- */
+/* --- Queue and MySQL: on failure why says more --- */
 
 #define WHY_SIZE 512
 
+/* SQS, or with QUEUE=redis the outboxes of all SKUs: in flight is what a
+ * worker has taken. */
 enum err session_read_queue(
     struct session *, struct sqs_attributes *, char why[WHY_SIZE]) MUST_CHECK;
 /* ERR_NOT_FOUND: SQS_DLQ_URL is not set. */

@@ -13,7 +13,8 @@ survey_queue(struct session *s, struct queue_survey *q)
 	char why[WHY_SIZE];
 	enum err err;
 
-	*q = (struct queue_survey){0};
+	*q =
+	    (struct queue_survey){.is_outbox = s->config->queue == QUEUE_REDIS};
 	err = session_read_queue(s, &attributes, why);
 	if (err == ERR_OK) {
 		q->has_queue = true;
@@ -29,7 +30,7 @@ survey_queue(struct session *s, struct queue_survey *q)
 	}
 	if (err != ERR_OK && err != ERR_NOT_FOUND && !complained) {
 		complained = true;
-		log_warn("SQS cannot be asked: %s", why);
+		log_warn("the queue cannot be asked: %s", why);
 	}
 }
 
@@ -59,7 +60,8 @@ survey_sale(struct session *s, const char *sku, struct survey *v)
 
 	*v = (struct survey){0};
 	err = session_look(s, sku, &v->view);
-	if (err == ERR_OK && v->view.outbox > 0)
+	if (err == ERR_OK && v->view.outbox > 0 &&
+	    s->config->queue == QUEUE_SQS)
 		err = session_read_outbox(
 		    s, sku, v->view.sale.id, &v->reserved, &entries);
 	if (err != ERR_OK)

@@ -8,7 +8,8 @@
  *   total     = remaining + taken
  *   taken     = reserved (in the outbox) + queued + confirmed + rejected
  *
- * Queued is what is left of taken: sent to SQS, and no row in MySQL yet.
+ * Queued is what is left of taken: sent to SQS, and no row in MySQL yet.  With
+ * QUEUE=redis the outbox is the queue: nothing is reserved, all is queued.
  */
 #ifndef FLASHSALE_SURVEY_H
 #define FLASHSALE_SURVEY_H
@@ -25,6 +26,7 @@
 /* The queue is one for all sales. */
 struct queue_survey {
 	bool has_queue; /* was it reached? */
+	bool is_outbox; /* QUEUE=redis */
 	int64_t visible, in_flight, delayed;
 	bool has_dead_letters;
 	int64_t dead_letters;
