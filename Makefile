@@ -6,7 +6,8 @@
 #
 # Variables: CC CFLAGS LDFLAGS PREFIX DESTDIR; SAN=1 builds with ASan+UBSan
 # into build/san instead, FAIL=1 with lib/failpoint.h's points into build/fail,
-# both into build/fail/san; WEB=nginx|lighttpd PORT= SQS_SERVER= for the stack.
+# both into build/fail/san; for the stack WEB=nginx|lighttpd PORT=
+# QUEUE=sqs|redis SQS_SERVER=.
 # SAN=fuzz is what `make fuzz` builds with: the same by clang, for libFuzzer.
 
 PREFIX ?= /usr/local
@@ -134,7 +135,7 @@ $(OUT)/bench/send: $(OBJ)/tests/bench/send.o $(OUT)/libflashsale.a
 
 # --- One machine ---------------------------------------------------------
 
-# Which web server, port and SQS server: WEB= PORT= SQS_SERVER=
+# Which web server, port, queue and SQS server: WEB= PORT= QUEUE= SQS_SERVER=
 demo: all ## 1,000 buyers, 100 units: the whole path, and whether it adds up
 	deploy/local/packages stack
 	PROGRAMS=$(OUT) deploy/local/demo
