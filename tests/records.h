@@ -80,7 +80,13 @@ add_param(
 	add(b, value, len);
 }
 
-/* What belongs to a request besides its own: the frame around it. */
+static inline void
+add_text(struct bytes *b, const char *name, const char *value)
+{
+	add_param(b, name, value, strlen(value), false);
+}
+
+/* The records of a whole request. */
 static inline void
 add_request(struct bytes *b, bool keep, const struct bytes *params,
     const char *body, size_t body_len)

@@ -15,59 +15,24 @@
 
 #include "../../fcgi/fastcgi.h"
 #include "../../fcgi/handover.h"
-
-enum { BEGIN = 1, END = 3, PARAMS = 4, STDIN = 5, STDOUT = 6 };
+#include "../records.h"
 
 /* --- A web server --- */
-
-struct bytes {
-	uint8_t data[64 * 1024];
-	size_t len;
-};
-
-static void
-add_record(struct bytes *b, int type, const void *content, size_t len)
-{
-	uint8_t header[8] = {
-	    1, (uint8_t)type, 0, 1, (uint8_t)(len >> 8), (uint8_t)len, 0, 0};
-
-	memcpy(b->data + b->len, header, 8);
-	memcpy(b->data + b->len + 8, content, len);
-	b->len += 8 + len;
-}
-
-static void
-add_param(struct bytes *b, const char *name, const char *value)
-{
-	b->data[b->len++] = (uint8_t)strlen(name);
-	b->data[b->len++] = (uint8_t)strlen(value);
-	memcpy(b->data + b->len, name, strlen(name));
-	b->len += strlen(name);
-	memcpy(b->data + b->len, value, strlen(value));
-	b->len += strlen(value);
-}
 
 static void
 make_request(struct bytes *out, bool keep, const char *path, const char *body,
     size_t body_len)
 {
 	static struct bytes params;
-	uint8_t begin[8] = {0, 1, keep, 0, 0, 0, 0, 0};
 	char length[24];
 
 	params.len = out->len = 0;
 	snprintf(length, sizeof(length), "%zu", body_len);
-	add_param(&params, "REQUEST_METHOD", "POST");
-	add_param(&params, "SCRIPT_NAME", path);
-	add_param(&params, "CONTENT_LENGTH", length);
-	add_param(&params, "CONTENT_TYPE", "application/json");
-	add_record(out, BEGIN, begin, 8);
-	add_record(out, PARAMS, params.data, params.len);
-	add_record(out, PARAMS, "", 0);
-	for (size_t at = 0; at < body_len; at += 8192)
-		add_record(out, STDIN, body + at,
-		    body_len - at < 8192 ? body_len - at : 8192);
-	add_record(out, STDIN, "", 0);
+	add_text(&params, "REQUEST_METHOD", "POST");
+	add_text(&params, "SCRIPT_NAME", path);
+	add_text(&params, "CONTENT_LENGTH", length);
+	add_text(&params, "CONTENT_TYPE", "application/json");
+	add_request(out, keep, &params, body, body_len);
 }
 
 /* --- The edge under test --- */

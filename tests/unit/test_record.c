@@ -15,64 +15,7 @@
 #include <fcgiapp.h>
 
 #include "../../fcgi/record.h"
-
-enum { BEGIN = 1, ABORT = 2, PARAMS = 4, STDIN = 5, DATA = 8 };
-
-struct bytes {
-	uint8_t data[128 * 1024];
-	size_t len;
-};
-
-static void
-add(struct bytes *b, const void *data, size_t len)
-{
-	memcpy(b->data + b->len, data, len);
-	b->len += len;
-}
-
-static void
-add_record(
-    struct bytes *b, int type, const void *content, size_t len, size_t padding)
-{
-	uint8_t header[8] = {1, (uint8_t)type, 0x12, 0x34, (uint8_t)(len >> 8),
-	    (uint8_t)len, (uint8_t)padding, 0};
-	static const uint8_t zeros[256];
-
-	add(b, header, sizeof(header));
-	add(b, content, len);
-	add(b, zeros, padding);
-}
-
-static void
-add_begin(struct bytes *b, int role, int flags)
-{
-	uint8_t content[8] = {0, (uint8_t)role, (uint8_t)flags};
-
-	add_record(b, BEGIN, content, sizeof(content), 0);
-}
-
-static void
-add_length(struct bytes *b, size_t len, bool wide)
-{
-	uint8_t four[4] = {(uint8_t)(0x80 | len >> 24), (uint8_t)(len >> 16),
-	    (uint8_t)(len >> 8), (uint8_t)len};
-	uint8_t one = (uint8_t)len;
-
-	if (wide || len > 127)
-		add(b, four, 4);
-	else
-		add(b, &one, 1);
-}
-
-static void
-add_param(
-    struct bytes *b, const char *name, const char *value, size_t len, bool wide)
-{
-	add_length(b, strlen(name), wide);
-	add_length(b, len, wide);
-	add(b, name, strlen(name));
-	add(b, value, len);
-}
+#include "../records.h"
 
 /* A request as a web server writes it, in records of random sizes. */
 static void

@@ -19,11 +19,10 @@
 #include "../../fcgi/responder.h"
 #include "../../fcgi/route.h"
 #include "../../fcgi/stats.h"
+#include "../records.h"
 
 #define TOKEN "a-token-of-some-length"
 #define JSON "application/json"
-
-enum { BEGIN = 1, PARAMS = 4, STDIN = 5 };
 
 static struct config config = {
     .default_sku = "bike", .admin_token = TOKEN, .redis_url = ""};
@@ -93,34 +92,6 @@ tear_down(void **state)
 
 /* --- A web server --- */
 
-struct bytes {
-	uint8_t data[16 * 1024];
-	size_t len;
-};
-
-static void
-add_record(struct bytes *b, int type, const void *content, size_t len)
-{
-	uint8_t header[8] = {
-	    1, (uint8_t)type, 0, 1, (uint8_t)(len >> 8), (uint8_t)len, 0, 0};
-
-	memcpy(b->data + b->len, header, 8);
-	memcpy(b->data + b->len + 8, content, len);
-	b->len += 8 + len;
-}
-
-static void
-add_param(struct bytes *b, const char *name, const char *value)
-{
-	size_t name_len = strlen(name), len = strlen(value);
-
-	b->data[b->len++] = (uint8_t)name_len;
-	b->data[b->len++] = (uint8_t)len;
-	memcpy(b->data + b->len, name, name_len);
-	memcpy(b->data + b->len + name_len, value, len);
-	b->len += name_len + len;
-}
-
 struct request {
 	const char *method, *path, *type, *authorization, *key, *body;
 };
@@ -128,24 +99,18 @@ struct request {
 static void
 make_request(struct bytes *out, const struct request *r)
 {
-	static const uint8_t begin[8] = {0, 1};
-	struct bytes params = {.len = 0};
+	static struct bytes params;
 	char length[24];
 
+	params.len = out->len = 0;
 	snprintf(length, sizeof(length), "%zu", strlen(r->body));
-	add_param(&params, "REQUEST_METHOD", r->method);
-	add_param(&params, "SCRIPT_NAME", r->path);
-	add_param(&params, "CONTENT_LENGTH", length);
-	add_param(&params, "CONTENT_TYPE", r->type);
-	add_param(&params, "HTTP_AUTHORIZATION", r->authorization);
-	add_param(&params, "HTTP_IDEMPOTENCY_KEY", r->key);
-	out->len = 0;
-	add_record(out, BEGIN, begin, sizeof(begin));
-	add_record(out, PARAMS, params.data, params.len);
-	add_record(out, PARAMS, "", 0);
-	if (r->body[0] != '\0')
-		add_record(out, STDIN, r->body, strlen(r->body));
-	add_record(out, STDIN, "", 0);
+	add_text(&params, "REQUEST_METHOD", r->method);
+	add_text(&params, "SCRIPT_NAME", r->path);
+	add_text(&params, "CONTENT_LENGTH", length);
+	add_text(&params, "CONTENT_TYPE", r->type);
+	add_text(&params, "HTTP_AUTHORIZATION", r->authorization);
+	add_text(&params, "HTTP_IDEMPOTENCY_KEY", r->key);
+	add_request(out, false, &params, r->body, strlen(r->body));
 }
 
 /* Ask, and return the status of the answer; all of it is in reply. */
