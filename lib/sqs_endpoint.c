@@ -23,6 +23,21 @@ url_authority(const char *url, bool *https, size_t *len)
 	return *len == 0 ? NULL : host;
 }
 
+/* host, host:port, [v6] or [v6]:port? */
+static bool
+is_host_and_port(const char *authority)
+{
+	const char *end = strchr(authority, ']');
+	const char *port = authority[0] == '[' && end != NULL
+			       ? end + 1
+			       : authority + strcspn(authority, ":");
+
+	if (*port == '\0')
+		return port != authority;
+	return port != authority && port[0] == ':' && port[1] != '\0' &&
+	       strspn(port + 1, "0123456789") == strlen(port + 1);
+}
+
 /* Lower case, without the scheme's own port: as libcurl sends it, because
  * the signature covers it byte by byte. */
 static enum err
@@ -43,6 +58,8 @@ endpoint_set(struct sqs_endpoint *endpoint, const char *url)
 		endpoint->host[i] = (char)tolower(c);
 	}
 	endpoint->host[len] = '\0';
+	if (!is_host_and_port(endpoint->host))
+		return ERR_BAD_INPUT;
 	port = https ? ":443" : ":80";
 	if (len > strlen(port) &&
 	    strcmp(endpoint->host + len - strlen(port), port) == 0)

@@ -329,7 +329,8 @@ test_bad_endpoints(void **state)
 {
 	static const char *const urls[] = {"localhost:4566", "ftp://h/",
 	    "http://", "http:///q", "http://user@host/", "http://a b/",
-	    "http://h\r\nX: y/"};
+	    "http://h\r\nX: y/", "http://h:80:80/", "http://h:/", "http://h:x/",
+	    "http://:80/", "http://[::1/", "http://[::1]x/"};
 	struct config config = aws_config_blank();
 	struct sqs_endpoint endpoint;
 	char why[256] = "", long_url[600];
