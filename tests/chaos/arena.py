@@ -2,6 +2,7 @@
 failpoints, whose clocks can be moved, and whose listening socket outlives
 flashsale-fcgi, as it does under systemd."""
 
+import collections
 import os
 import pathlib
 import shutil
@@ -10,7 +11,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/integration"))
@@ -97,13 +97,60 @@ class Masters:
         self._socket.close()
 
 
+class Sqs:
+    """The stand-in's faults, of which several may be at work at a time."""
+
+    def __init__(self, standin):
+        self._standin = standin
+        self._active = {}       # name -> definitions
+        self._happened = collections.Counter()
+        self._lock = threading.Lock()
+
+    def _count(self):
+        """Before they are set anew, which sets them to 0."""
+        faults = iter(self._standin.control()["faults"])
+        for name, definitions in self._active.items():
+            for _, fault in zip(definitions, faults):
+                self._happened[name] += fault["happened"]
+
+    def _change(self, change, **wishes):
+        def once():
+            self._count()
+            return True
+        with self._lock:
+            eventually(once, 20, "SQS' control answers")
+            change()
+            definitions = [one for several in self._active.values()
+                           for one in several]
+            eventually(lambda: self._standin.control(
+                faults=definitions, **wishes), 20, "SQS' control answers")
+
+    def begin(self, name, definitions, seed):
+        self._happened[name] = 0
+        self._change(lambda: self._active.update({name: definitions}),
+                     seed=seed)
+
+    def end(self, name):
+        """How often it has happened."""
+        self._change(lambda: self._active.pop(name))
+        return self._happened[name]
+
+    def release(self):
+        """Nobody has time for leases that dead workers hold."""
+        self._standin.control(release=True)
+
+    def refusals(self):
+        """kind -> how many requests; "date" are those of a wrong clock."""
+        return self._standin.control()["refused"]
+
+
 class Arena:
     """The stack, and what the faults need of it."""
 
     def __init__(self, directory, programs_environment=None):
         self.directory = directory
         self.stack = Stack(directory / "stack", settings=SETTINGS,
-                           WEB="nginx")
+                           WEB="nginx", SQS_SERVER="standin")
         self.points = directory / "failpoints"
         self.clock = directory / "clock"
         self.killed = 0     # processes that a fault has killed
@@ -116,6 +163,7 @@ class Arena:
         self.set_clock(0)
         os.environ["FAILPOINTS"] = str(self.points)
         self.stack.up()
+        self.sqs = Sqs(self.stack.standin)
         self._durable_redis()
         self._supervise_worker()
         self.stack.sv("down", "fcgi")
@@ -189,9 +237,7 @@ class Arena:
                 continue
             self.killed += 1
 
-    def wait_until(self, check, seconds, what):
-        eventually(check, seconds, what)
+    # --- What SQS has seen ---
 
-    @staticmethod
-    def now():
-        return time.monotonic()
+    def journal(self):
+        return self.stack.directory / "data/sqs/journal.jsonl"

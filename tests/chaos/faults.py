@@ -137,6 +137,58 @@ def redis_emptied(arena, sku, rng):
     arena.stack.sv("up", "redis")
 
 
+# --- SQS ---
+
+@fault("sqs.killed")
+def sqs_killed(arena, sku, rng):
+    """It is gone for a moment, and then gives out again what it had given
+    out before."""
+    arena.stack.kill("sqs")
+    yield 0.5
+
+
+def _sqs(name, about, *definitions, **allowed):
+    """While it lasts, calls fail in the ways of sqs_standin/faults.py."""
+    def strike(arena, sku, rng):
+        arena.sqs.begin(name, definitions, rng.randrange(10 ** 6))
+        yield 1.5
+        return arena.sqs.end(name) > 0
+    FAULTS[name] = Fault(name, strike, allowed, about)
+
+
+def _often(kind, probability, **parameters):
+    return {"fault": kind, "probability": probability, **parameters}
+
+
+_sqs("sqs.down", "every connection is broken", _often("down", 1))
+_sqs("sqs.slow", "some calls take longer than their limit",
+     _often("slow", 0.7, ms=200, jitter_ms=600))
+_sqs("sqs.hanging", "some calls are never answered, taken or not",
+     _often("hang", 0.2, ms=3000, taken=True),
+     _often("hang", 0.2, ms=3000))
+_sqs("sqs.throttling", "too many requests",
+     _often("throttled", 0.3),
+     _often("throttled", 0.3, code="RequestThrottled"))
+_sqs("sqs.errors", "a proxy's pages", _often("error", 0.3),
+     _often("error", 0.3, status=500))
+_sqs("sqs.entries", "single entries of a batch fail, or are not mentioned",
+     _often("entries_failed", 0.2),
+     _often("entries_failed", 0.2, sender_fault=True),
+     _often("entries_forgotten", 0.2),
+     _often("entries_forgotten", 0.2, taken=False))
+_sqs("sqs.twice", "messages come twice, even after they were deleted",
+     _often("duplicate", 0.5, ms=50), _often("undelete", 0.3, ms=500))
+_sqs("sqs.disorder", "messages come late and in another order",
+     _often("reorder", 0.7), _often("delay", 0.3, ms=300, jitter_ms=600))
+_sqs("sqs.md5", "answers carry the MD5 of something else",
+     _often("wrong_md5", 0.4))
+_sqs("sqs.broken", "calls are done, and their connection breaks",
+     _often("broken_answer", 0.3))
+_sqs("sqs.expired", "the token has expired", _often("expired_token", 0.4))
+_sqs("sqs.skewed", "its clock is twenty minutes ahead", _often("skew", 0.5),
+     signatures=True)
+
+
 # --- MySQL ---
 
 def _administrator(arena):

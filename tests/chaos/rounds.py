@@ -21,6 +21,7 @@ Result = collections.namedtuple(
     "Result", "wrong seconds attempts orders happened keep")
 
 DRAIN_SECONDS = 60
+RELEASE_SECONDS = 2     # between two ends of all leases, while draining
 RUSH_SECONDS = 2.5
 
 # Rounds in which no request may fail are worth having among the others.
@@ -108,6 +109,8 @@ class Round:
             reader.new_lines()
         self._offsets = {name: self._log(name).stat().st_size
                          for name in ("fcgi", "worker")}
+        self._journal_begins = self.arena.journal().stat().st_size
+        self._refused = collections.Counter(self.arena.sqs.refusals())
         reply = self.stack.web.reset(self.sku, self.plan.stock,
                                      limit=self.plan.limit)
         if reply.status != 200:
@@ -167,8 +170,12 @@ class Round:
 
     def _drain(self):
         deadline = time.monotonic() + DRAIN_SECONDS
+        release = 0
         while True:
             try:
+                if time.monotonic() > release:
+                    self.arena.sqs.release()
+                    release = time.monotonic() + RELEASE_SECONDS
                 moving = self._moving()
             except Exception as error:      # a part is still coming back
                 moving = repr(error)
@@ -201,10 +208,25 @@ class Round:
                 "outbox": self.stack.redis.xrange(f"fs:{{{sku}}}:outbox")},
             "queues": {"orders": self.stack.queue.depth(),
                        "dead letters": self.stack.dlq.depth()},
-            "acknowledged": None, "bad_signatures": 0,
+            "acknowledged": self._acknowledged(),
+            "bad_signatures": sum((collections.Counter(
+                self.arena.sqs.refusals()) - self._refused).values()),
             "seen": self._statuses(history),
             "processes": self._deaths(),
         }
+
+    def _acknowledged(self):
+        """The orders that SQS has said it has."""
+        with self.arena.journal().open("rb") as file:
+            file.seek(self._journal_begins)
+            lines = [json.loads(line) for line in file]
+        orders = set()
+        for line in lines:
+            if line["event"] == "sent" and line["acknowledged"]:
+                message = json.loads(line["body"])
+                if message.get("sku") == self.sku:
+                    orders.add(message.get("orderId"))
+        return sorted(orders - {None})
 
     def _statuses(self, history):
         orders = {a["order"] for a in history if a["status"] == 202}

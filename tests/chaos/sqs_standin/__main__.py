@@ -13,7 +13,8 @@ answers, as GET does, with how things are:
 
     {"faults": [...],      instead of those before; see faults.py
      "seed": 1,            of the faults' chances
-     "keys": {id: {"secret": ..., "token": ...}}}    who may call
+     "keys": {id: {"secret": ..., "token": ...}},    who may call
+     "release": true}       all that is in flight or delayed is visible
 
     -> {"faults": [{..., "happened": 3}], "calls": {action: n},
         "refused": {code: n},      signatures that were not right; "date":
@@ -167,7 +168,8 @@ class Standin:
     def control(self, method, body):
         try:
             wishes = json.loads(body) if method == "POST" else {}
-            unknown = set(wishes) - {"faults", "seed", "keys"}
+            unknown = set(wishes) - {"faults", "seed", "keys",
+                                     "release"}
             if unknown:
                 raise ValueError(f"no {sorted(unknown)}")
             if "faults" in wishes:
@@ -175,6 +177,8 @@ class Standin:
             if "seed" in wishes:
                 self.faults.random.seed(wishes["seed"])
             self.keys = wishes.get("keys", self.keys)
+            for queue in self.queues if wishes.get("release") else ():
+                queue.release()
         except (ValueError, TypeError, AttributeError) as error:
             return web.Response(status=400, text=f"{error}\n")
         return web.json_response({

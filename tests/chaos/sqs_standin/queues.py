@@ -163,6 +163,12 @@ class Queue:
         self._hide(message, seconds)
         self._reveal()
 
+    def release(self):
+        """Every lease and every delay is over, which SQS may do any time."""
+        for message in self.messages.values():
+            if message.visible_at > 0:
+                self._hide(message, 0)
+
     def purge(self):
         self.messages.clear()
         self._visible.clear()
