@@ -3,7 +3,7 @@
  * the keys of a sale may hold, each question is answered exactly once, and
  * what is read fits its place.
  *
- * An input is a byte that chooses the question and values, one a line, as
+ * An input is a digit that chooses the question and values, one a line, as
  * RESP has them: "$text", ":number", "-error", "_" for nil, "*3" for an array
  * of the next three.  What is missing is nil.  So Redis' answers are always
  * whole; that hiredis can read is for hiredis to prove.
@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "outbox.h"
 #include "rebuild.h"
 #include "redis.h"
 #include "reservations.h"
@@ -195,6 +196,27 @@ on_outbox(enum err err, const struct outbox_entry *entries, size_t n, void *arg)
 }
 
 static void
+on_taken(enum err err, const struct outbox_message *list, size_t n, void *arg)
+{
+	(void)arg;
+	MUST(err == ERR_OK || n == 0);
+	for (size_t i = 0; i < n; i++) {
+		const struct outbox_message *m = &list[i];
+
+		MUST(strcmp(m->receipt.sku, "bike") == 0);
+		MUST(IS_TEXT(m->receipt.entry_id));
+		MUST(m->body != NULL);
+		if (m->damage == NULL)
+			MUST(m->body_len <= MESSAGE_MAX &&
+			     strlen(m->body) == m->body_len);
+		else
+			MUST(strlen(m->body) <= m->body_len &&
+			     strlen(m->body) <= OUTBOX_RAW_MAX);
+	}
+	waiting--;
+}
+
+static void
 on_view(enum err err, const struct sale_view *view, void *arg)
 {
 	const struct sale *sale = &view->sale;
@@ -277,6 +299,9 @@ ask(unsigned question)
 	case 4:
 		sale_find_order(redis, "bike", ID "1", on_order, NULL);
 		break;
+	case 5:
+		outbox_take(redis, "bike", 100, 30000, on_taken, NULL);
+		break;
 	default:
 		sale_rebuild_begin(redis, "bike", "token", NULL, on_step, NULL);
 	}
@@ -331,7 +356,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size == 0)
 		return 0;
 	in = (struct input){(const char *)data + 1, size - 1};
-	ask(data[0] % 6);
+	ask((uint8_t)(data[0] - '0') % 7);
 	do
 		turn();
 	while (serve(&in) > 0);
