@@ -78,14 +78,6 @@ enum err ledger_read_book(
 typedef void ledger_sale_fn(const struct sale *, void *arg);
 enum err ledger_list_sales(struct db *, ledger_sale_fn *, void *arg) MUST_CHECK;
 
-struct ledger_order {
-	char id[UUID_TEXT_SIZE];
-	char status[16];
-	int64_t quantity;
-	char user_id[USER_MAX + 1];
-	char request_key[REQUEST_KEY_MAX + 1]; /* "" = none */
-};
-
 /* The orders of a sale by id, after the one given ("" = from the first). */
 typedef void ledger_order_fn(const struct ledger_order *, void *arg);
 enum err ledger_list_orders(struct db *, const char *sale_id, const char *after,

@@ -57,6 +57,15 @@ struct order {
 	int64_t reserved_at;		       /* ms since 1970 */
 };
 
+/* What the ledger keeps of an order, and a rebuilt sale has to know. */
+struct ledger_order {
+	char id[UUID_TEXT_SIZE];
+	char status[16]; /* confirmed, rejected... */
+	int64_t quantity;
+	char user_id[USER_MAX + 1];
+	char request_key[REQUEST_KEY_MAX + 1]; /* "" = none */
+};
+
 enum message_type { MESSAGE_ORDER, MESSAGE_SALE };
 
 struct message {

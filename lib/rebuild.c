@@ -101,8 +101,7 @@ sale_rebuild_begin(struct redis *redis, const char *sku, const char *token,
 
 void
 sale_rebuild_add(struct redis *redis, const char *sku, const char *token,
-    const struct rebuild_order *orders, size_t n, sale_rebuild_fn *fn,
-    void *arg)
+    const struct ledger_order *orders, size_t n, sale_rebuild_fn *fn, void *arg)
 {
 	struct arguments a;
 

@@ -21,15 +21,6 @@ enum rebuild_outcome {
 	REBUILD_FAILED,	 /* Redis did not answer */
 };
 
-/* An order as MySQL has it. */
-struct rebuild_order {
-	char id[UUID_TEXT_SIZE];
-	char status[16];
-	int64_t quantity;
-	char user_id[USER_MAX + 1];
-	char request_key[REQUEST_KEY_MAX + 1]; /* "" = none */
-};
-
 #define REBUILD_ORDERS_MAX 400 /* at once */
 
 /* sale_id: with REBUILD_OK of the first step, the sale that is rebuilt: MySQL's
@@ -41,7 +32,7 @@ typedef void sale_rebuild_fn(
 void sale_rebuild_begin(struct redis *, const char *sku, const char *token,
     const struct sale *known, sale_rebuild_fn *, void *arg);
 void sale_rebuild_add(struct redis *, const char *sku, const char *token,
-    const struct rebuild_order *, size_t n, sale_rebuild_fn *, void *arg);
+    const struct ledger_order *, size_t n, sale_rebuild_fn *, void *arg);
 void sale_rebuild_finish(struct redis *, const char *sku, const char *token,
     sale_rebuild_fn *, void *arg);
 

@@ -61,7 +61,7 @@ struct recovery {
 	size_t sales_n;
 
 	/* a chunk of orders on its way from MySQL to Redis */
-	struct rebuild_order orders[REBUILD_ORDERS_MAX];
+	struct ledger_order orders[REBUILD_ORDERS_MAX];
 	size_t orders_n;
 	size_t orders_total;
 };
@@ -243,13 +243,8 @@ static void
 on_order(const struct ledger_order *order, void *arg)
 {
 	struct recovery *r = arg;
-	struct rebuild_order *to = &r->orders[r->orders_n++];
 
-	memcpy(to->id, order->id, sizeof(to->id));
-	memcpy(to->status, order->status, sizeof(to->status));
-	memcpy(to->user_id, order->user_id, sizeof(to->user_id));
-	memcpy(to->request_key, order->request_key, sizeof(to->request_key));
-	to->quantity = order->quantity;
+	r->orders[r->orders_n++] = *order;
 }
 
 static bool
