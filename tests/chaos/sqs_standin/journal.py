@@ -17,6 +17,7 @@ machine.
 
 import json
 import os
+import pathlib
 import time
 
 
@@ -24,15 +25,19 @@ class Journal:
     def __init__(self, path):
         self._path = path
         self._lines = []
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT,
+        self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT,
                              0o600)
+        self._drop_half_a_line()
+
+    def _drop_half_a_line(self):
+        """One that a server before us died in the middle of."""
+        whole = pathlib.Path(self._path).read_bytes()
+        os.ftruncate(self._file, whole.rfind(b"\n") + 1)
 
     def read(self):
         """What a server before us has written."""
         with open(self._path, encoding="utf-8") as file:
-            for line in file:
-                if line.endswith("\n"):  # else it died in the middle of it
-                    yield json.loads(line)
+            yield from map(json.loads, file)
 
     def note(self, event, queue, **facts):
         self._lines.append(json.dumps(

@@ -23,13 +23,13 @@ signature = load_signature()
 
 class Queue:
     def __init__(self, env, url):
-        self._endpoint, self._url = env["SQS_ENDPOINT"].rstrip("/") + "/", url
+        self._endpoint, self.url = env["SQS_ENDPOINT"].rstrip("/") + "/", url
         self._key_id = env["AWS_ACCESS_KEY_ID"]
         self._secret = env["AWS_SECRET_ACCESS_KEY"]
         self._region = env["AWS_REGION"]
 
-    def _headers(self, action, body):
-        """Signed, for a server that looks."""
+    def sign(self, action, body):
+        """Headers, for a server that looks at the signature."""
         when = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         headers = {"content-type": "application/x-amz-json-1.0",
                    "host": urllib.parse.urlsplit(self._endpoint).netloc,
@@ -45,9 +45,9 @@ class Queue:
                 f"{';'.join(sorted(headers))}, Signature={proof}"}
 
     def call(self, action, **parameters):
-        body = json.dumps({"QueueUrl": self._url, **parameters}).encode()
+        body = json.dumps({"QueueUrl": self.url, **parameters}).encode()
         request = urllib.request.Request(
-            self._endpoint, body, self._headers(action, body))
+            self._endpoint, body, self.sign(action, body))
         with urllib.request.urlopen(request, timeout=30) as response:
             return json.loads(response.read() or b"{}")
 
