@@ -17,10 +17,10 @@ The books are a dictionary:
 
     sku, drained    drained: "" or what is still moving after all the waiting
     sales, orders   rows of MySQL, oldest sale first; orders of this SKU
-    parked          rows of MySQL
+    parked          rows of MySQL, with the order's id as order
     redis           sale, buyers, requests, orders (hashes), outbox (a list)
     queues          messages left, {"orders": 0, "dead": 0}
-    acknowledged    order ids that SQS ever acknowledged, or None
+    acknowledged    order ids that SQS ever acknowledged
     bad_signatures  requests that SQS refused for their signature
     seen            order id -> status at GET /orders, None for a 404
     last            the attempt of a fresh buyer after everything was over;
@@ -33,14 +33,15 @@ What the documents allow is said by the round itself, as `allowed`:
                     may be gone
     rejected        two Redis sold at once: MySQL may have refused the surplus
     failures        requests may fail (503, no answer) while faults last
-    parked          so many messages were spoilt on purpose
+    dead            MySQL refuses some orders for good: they may be parked,
+                    and are then rejected for their buyers
     signatures      requests may be refused for the clock or an old key
 """
 
 import collections
 
 NOTHING_ALLOWED = {"lost": False, "rejected": False, "failures": False,
-                   "parked": 0, "signatures": False}
+                   "dead": False, "signatures": False}
 
 # A request may be answered so; anything else is a bug of the engine.
 ANSWERS = {202: {None},
@@ -66,6 +67,13 @@ def _by_sale(books):
         if order["status"] == "confirmed":
             sales.setdefault(order["sale_id"], []).append(order)
     return sales
+
+
+def _dead(books, allowed):
+    """Orders that were given up, and whose buyers were told so."""
+    rows = {order["id"] for order in books["orders"]}
+    return {row["order"] for row in books["parked"]
+            if allowed["dead"]} - rows - {None}
 
 
 def _units(orders):
@@ -106,6 +114,8 @@ def _nobody_lost_an_order(history, books, allowed):
     for order, attempts in _accepted(history).items():
         row = rows.get(order)
         who = f"order {order} of {attempts[0]['user']}"
+        if order in _dead(books, allowed):
+            continue
         if row is None:
             reserved = {a["state"] for a in attempts} == {"reserved"}
             if not (allowed["lost"] and reserved):
@@ -209,6 +219,7 @@ def _first_attempts(history):
 
 def _everybody_hears_the_same(history, books, allowed):
     rows = {order["id"]: order["status"] for order in books["orders"]}
+    rows.update(dict.fromkeys(_dead(books, allowed), "rejected"))
     newest = books["redis"]["sale"].get("sale_id")
     sale_of = {order["id"]: order["sale_id"] for order in books["orders"]}
     for order, status in books["seen"].items():
@@ -227,10 +238,12 @@ def _everybody_hears_the_same(history, books, allowed):
 
 def _queue_and_database_agree(history, books, allowed):
     rows = {order["id"] for order in books["orders"]}
-    for order in sorted(set(books["acknowledged"] or ()) - rows):
+    for order in sorted(set(books["acknowledged"]) - rows
+                        - _dead(books, allowed)):
         yield f"SQS acknowledged order {order} and it is not in MySQL"
-    for row in books["parked"][allowed["parked"]:]:
-        yield f"parked: {row['message_id']}: {row['reason']}"
+    for row in books["parked"]:
+        if not (allowed["dead"] and row["order"]):
+            yield f"parked: {row['message_id']}: {row['reason']}"
     if books["bad_signatures"] and not allowed["signatures"]:
         yield f"SQS refused {books['bad_signatures']} signatures"
 

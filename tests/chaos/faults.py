@@ -12,7 +12,6 @@ request.
 
 import collections
 import contextlib
-import os
 import shutil
 import signal
 import threading
@@ -20,7 +19,6 @@ import time
 
 import pymysql
 
-from harness import processes
 from harness.wait import eventually
 
 Fault = collections.namedtuple("Fault", "name strike allowed about")
@@ -67,6 +65,19 @@ def fcgi_master(arena, sku, rng):
     yield 0.5
 
 
+@fault("fcgi.forking", failures=True)
+def fcgi_forking(arena, sku, rng):
+    """kill -9 of the master while it replaces its children."""
+    old, point = arena.masters.pid, rng.choice(("master_forking",
+                                                "master_forked"))
+    arena.arm(point, "kill", 2)
+    arena.masters.reload()
+    eventually(lambda: arena.masters.pid != old, 20, "a new master")
+    arena.disarm(point)
+    arena.killed += 1
+    yield 0
+
+
 @fault("fcgi.reload")
 def fcgi_reload(arena, sku, rng):
     """SIGHUP, two in a row: new responders take over."""
@@ -92,6 +103,20 @@ _failpoint("worker.received", "worker_received", 2)
 _failpoint("worker.written", "worker_written", 2)
 _failpoint("worker.committed", "worker_committed", 2)
 _failpoint("worker.deleted", "worker_deleted", 2)
+
+
+@fault("keeper.killed")
+def keeper_killed(arena, sku, rng):
+    """SQS is away; when it is back the keeper sends what waited, and dies
+    before it takes it out of the outbox."""
+    arena.sqs.begin("keeper.killed", [_often("down", 1)], 1)
+    time.sleep(1.2)
+    arena.arm("keeper_acknowledged", "kill")
+    arena.sqs.end("keeper.killed")
+    yield 1.5
+    if arena.disarm("keeper_acknowledged"):
+        return False
+    arena.killed += 1
 
 
 @fault("worker.killed")
@@ -135,6 +160,45 @@ def redis_emptied(arena, sku, rng):
     shutil.rmtree(arena.stack.directory / "data/redis/appendonlydir")
     yield 0.3
     arena.stack.sv("up", "redis")
+
+
+@fault("redis.older", failures=True, lost=True)
+def redis_older(arena, sku, rng):
+    """kill -9, and it starts with what it had a second before."""
+    eventually(lambda: arena.stack.books.sales(sku), 20, "sale in MySQL")
+    data = arena.stack.directory / "data/redis"
+    copy = arena.directory / "redis-copy"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(data, copy)
+    time.sleep(0.8)
+    arena.stack.sv("kill", "redis")
+    arena.stack.sv("down", "redis")
+    shutil.rmtree(data)
+    shutil.copytree(copy, data)
+    yield 0.1
+    arena.stack.sv("up", "redis")
+
+
+@fault("recovery.killed", failures=True, lost=True)
+def recovery_killed(arena, sku, rng):
+    """Redis starts with nothing, and who rebuilds it dies twice: before a
+    sale is open again, and before the whole is."""
+    for point in ("recovery_copied", "recovery_finished"):
+        arena.arm(point, "kill")
+    yield from redis_emptied(arena, sku, rng)
+    for point in ("recovery_copied", "recovery_finished"):
+        eventually(lambda: not (arena.points / point).exists(), 40,
+                   f"{point} passed")
+        arena.killed += 1
+        _end_rebuild_leases(arena.stack.redis)
+
+
+def _end_rebuild_leases(redis):
+    """Thirty seconds that nobody has: the dead one's successor may begin."""
+    for sku in redis.smembers("fs:sales"):
+        sale = f"fs:{{{sku}}}:sale"
+        if (redis.hget(sale, "epoch") or "").startswith("rebuilding"):
+            redis.hset(sale, "rebuild_until", 0)
 
 
 # --- SQS ---
@@ -273,6 +337,18 @@ def mysql_deadlock(arena, sku, rng):
             over.wait(0.1)
     with _in_background(contend):
         yield 1.5
+
+
+@fault("mysql.refuses", dead=True)
+def mysql_refuses(arena, sku, rng):
+    """It will not have the orders of some buyers, whatever comes."""
+    _administer(arena, f"""CREATE OR REPLACE TRIGGER chaos_refuses
+        BEFORE INSERT ON orders FOR EACH ROW
+        IF NEW.sku = '{sku}' AND NEW.user_id LIKE '%{rng.randint(0, 9)}' THEN
+            SIGNAL SQLSTATE '22001' SET MYSQL_ERRNO = 1406;
+        END IF""")
+    yield 1.5
+    _administer(arena, "DROP TRIGGER IF EXISTS chaos_refuses")
 
 
 # --- The clock ---

@@ -201,7 +201,7 @@ class Round:
             "sku": sku, "drained": drained, "last": last,
             "sales": books.sales(sku),
             "orders": books.ask("SELECT * FROM orders WHERE sku = %s", sku),
-            "parked": books.ask("SELECT * FROM parked"),
+            "parked": self._parked(),
             "redis": {
                 **{name: self._redis_hash(name) for name in
                    ("sale", "buyers", "requests", "orders")},
@@ -227,6 +227,19 @@ class Round:
                 if message.get("sku") == self.sku:
                     orders.add(message.get("orderId"))
         return sorted(orders - {None})
+
+    def _parked(self):
+        """Of this round; in any case what names no SKU."""
+        found = []
+        for row in self.stack.books.ask(
+                "SELECT message_id, reason, body FROM parked"):
+            try:
+                message = json.loads(row["body"])
+            except ValueError:
+                message = {}
+            if message.get("sku", self.sku) == self.sku:
+                found.append({**row, "order": message.get("orderId")})
+        return found
 
     def _statuses(self, history):
         orders = {a["order"] for a in history if a["status"] == 202}

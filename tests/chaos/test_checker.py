@@ -131,7 +131,8 @@ def leave_entries(history, books):
 
 
 def park(history, books):
-    books["parked"].append({"message_id": "m", "reason": "spoilt"})
+    books["parked"].append({"message_id": "m", "reason": "spoilt",
+                            "order": "o1"})
 
 
 def sign_badly(history, books):
@@ -192,3 +193,20 @@ def test_a_forgetful_redis_may_lose_what_it_alone_knew():
     assert judge(history, books, allowed) == []
     assert any("lost" in s for s in judge(history, books,
                                           {"failures": True}))
+
+
+def test_a_dead_order_is_rejected_and_gives_its_units_back():
+    history, books = copy.deepcopy((HISTORY, BOOKS))
+    books["orders"].pop()
+    books["sales"][0]["sold"] = 1
+    books["redis"]["sale"]["remaining"] = "1"
+    books["redis"]["buyers"].pop("bob")
+    books["redis"]["orders"]["o2"] = "rejected 1 bob"
+    books["seen"]["o2"] = "rejected"
+    books["parked"].append({"message_id": "m", "reason": "refused",
+                            "order": "o2"})
+    allowed = {"failures": True, "dead": True}
+    assert judge(history, books, allowed) == []
+    assert judge(history, books, {"failures": True})
+    books["redis"]["sale"]["remaining"] = "2"
+    assert any("invented" in s for s in judge(history, books, allowed))
