@@ -72,6 +72,26 @@ check_profile(const char *text, size_t size, enum profile_file kind)
 	free(windows);
 }
 
+/* Whatever stands before it, a section at the end is found. */
+static void
+check_last_section(const char *text, size_t size, enum profile_file kind)
+{
+	static struct profile p;
+	char why[256], *whole = malloc(size + 64);
+	size_t len;
+
+	MUST(whole != NULL);
+	memcpy(whole, text, size);
+	len = size + (size_t)snprintf(whole + size, 64,
+			 "\n[%swork]\naws_access_key_id = last\n",
+			 kind == PROFILE_CONFIG_FILE ? "profile " : "");
+	memset(&p, 0, sizeof(p));
+	if (profile_parse(&p, "work", kind, whole, len, why, sizeof(why)) ==
+	    ERR_OK)
+		MUST(p.found && strcmp(p.access_key_id, "last") == 0);
+	free(whole);
+}
+
 static void
 must_be_fetched(enum err err, const struct fetched *f, const char *why)
 {
@@ -101,6 +121,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	check_profile(bytes, size, PROFILE_CREDENTIALS_FILE);
 	check_profile(bytes, size, PROFILE_CONFIG_FILE);
+	check_last_section(bytes, size, PROFILE_CREDENTIALS_FILE);
+	check_last_section(bytes, size, PROFILE_CONFIG_FILE);
 	err = fetch_read_json(bytes, size, &fetched, why, sizeof(why));
 	must_be_fetched(err, &fetched, why);
 	err = fetch_read_xml(text, &fetched, why, sizeof(why));
