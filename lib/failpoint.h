@@ -26,6 +26,7 @@
  *   worker_committed     MySQL has it | SQS is told, and Redis
  *   worker_deleted       SQS has deleted it | perhaps Redis knows already
  *   worker_settled       Redis knows | perhaps SQS has deleted it already
+ *   recovery_begun       a sale's stock is full again | its orders take it
  *   recovery_copied      a sale's orders are in Redis | it is not open yet
  *   recovery_finished    the sales are rebuilt | fs:epoch does not say so
  *   master_forking       the master, before each child

@@ -283,6 +283,7 @@ rebuild_sale(struct recovery *r, const struct sale *sale)
 		return false;
 	if (r->outcome == REBUILD_FRESH || r->outcome == REBUILD_NOTHING)
 		return true;
+	FAILPOINT("recovery_begun");
 	if (r->outcome != REBUILD_OK || !copy_orders(r, sale->sku))
 		return false;
 	FAILPOINT("recovery_copied");
