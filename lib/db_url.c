@@ -5,45 +5,9 @@
 #include <string.h>
 
 #include "db.h"
+#include "percent.h"
 
 #define SCHEME "mysql://"
-
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)tolower((unsigned char)c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/*
- * Copy from..end with its %XX decoded.  Fails when it does not fit, when an
- * escape is malformed and for control characters, NUL among them.
- */
-static bool
-percent_decode(const char *from, const char *end, char *buf, size_t size)
-{
-	size_t len = 0;
-	int c, high, low;
-
-	for (; from < end; from++) {
-		c = (unsigned char)*from;
-		if (c == '%') {
-			high = end - from > 2 ? hex_digit(from[1]) : -1;
-			low = end - from > 2 ? hex_digit(from[2]) : -1;
-			if (high < 0 || low < 0)
-				return false;
-			c = high * 16 + low;
-			from += 2;
-		}
-		if (c < ' ' || c == 0x7f || len + 1 >= size)
-			return false;
-		buf[len++] = (char)c;
-	}
-	buf[len] = '\0';
-	return true;
-}
 
 /* The first of the characters in from..end, or end. */
 static const char *
