@@ -60,7 +60,7 @@ list_commands(void)
 static enum err
 check_settings(const struct config *config, char *why, size_t size)
 {
-	struct redis_address redis;
+	struct redis_url redis;
 	struct db_address db;
 	char reason[256];
 

@@ -161,11 +161,11 @@ enum err
 responder_check(const struct config *config, char *why, size_t size)
 {
 	struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
-	struct redis_address address;
+	struct redis_url url;
 	struct sqs *sqs = NULL;
 	enum err err;
 
-	err = redis_url_parse(config->redis_url, &address, why, size);
+	err = redis_url_parse(config->redis_url, &url, why, size);
 	if (err == ERR_OK && config->queue == QUEUE_SQS)
 		err = sqs_new(
 		    &sqs, loop, config, config->sqs_queue_url, 1, why, size);

@@ -43,7 +43,7 @@ static const struct setting settings[] = {
 	{"LOG_TARGET", TARGET, FIELD(log_syslog), "stderr", 0, 0, FOR_ALL, PUBLIC, 0,
 	    "stderr or syslog"},
 	{"REDIS_URL", TEXT, FIELD(redis_url), "redis://127.0.0.1:6379", 0, 0, FOR_ALL, SECRET, 0,
-	    "redis://[[user]:password@]host[:port][/db] or unix:///path[?db=N]"},
+	    "redis://[[user]:password@]host[:port][/db], redis+sentinel://[[user]:password@]host[:port],.../master[/db] or unix:///path[?db=N]"},
 	{"REDIS_TIMEOUT_MS", NUMBER, FIELD(redis_timeout_ms), "2000", 10, 60000, FOR_ALL, PUBLIC, 0,
 	    "time limit of connecting and of every command"},
 	{"RECOVERY", SWITCH, FIELD(recovery), "on", 0, 0, FOR_ALL, PUBLIC, 0,

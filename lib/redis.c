@@ -1,7 +1,7 @@
 /*
  * The Redis connection: hiredis' asynchronous API on libev, and around it
  * what it leaves to its user: reconnecting, time limits, scripts that the
- * server has forgotten.
+ * server has forgotten, masters that become replicas.
  */
 #include "redis.h"
 
@@ -27,9 +27,13 @@
 #include "digest.h"
 #include "log.h"
 #include "redis_url.h"
+#include "sentinel.h"
 
 #define BACKOFF_MIN 0.05 /* seconds until the first new try */
 #define BACKOFF_MAX 2.0
+#define LOOK_SECONDS 1.0 /* between two looks at its role */
+#define OLDEST_MAJOR 6
+#define OLDEST_MINOR 2
 #define RUN_ID_SIZE 48
 #define ARGUMENTS_MAX 2048 /* of one command */
 #define COUNT_MAX 24	   /* bytes of a sign, digits and line end */
@@ -51,8 +55,11 @@ TAILQ_HEAD(requests, request);
 
 struct redis {
 	struct ev_loop *loop;
-	struct redis_address address;
-	double timeout; /* seconds */
+	struct redis_address address; /* no path, no host: not known yet */
+	struct sentinel *sentinel;    /* who tells the address, or NULL */
+	bool is_bare;		      /* ask nothing about it */
+	char name[280];		      /* in the log */
+	double timeout;		      /* seconds */
 	enum state state;
 	redisAsyncContext *context; /* NULL when DOWN */
 	bool complained;	    /* for one log line per outage */
@@ -61,6 +68,7 @@ struct redis {
 	double backoff;
 	ev_timer retry;	  /* while DOWN: time to connect */
 	ev_timer overdue; /* connecting or the oldest command takes too long */
+	ev_timer look;	  /* while READY */
 	struct requests waiting; /* for their answers */
 	struct requests refused; /* never sent: to be told so */
 	ev_timer tell_refused;
@@ -74,12 +82,13 @@ static void
 go_down(struct redis *r, const char *why)
 {
 	if (!r->complained)
-		log_warn("redis: %s; trying again until it is back", why);
+		log_warn("%s: %s; trying again until it is back", r->name, why);
 	r->complained = true;
 	r->state = DOWN;
 	r->run_id[0] = '\0';
 	r->context = NULL;
 	ev_timer_stop(r->loop, &r->overdue);
+	ev_timer_stop(r->loop, &r->look);
 	/* Jitter, so that all responders do not come back in one moment. */
 	ev_timer_set(&r->retry, r->backoff * (0.5 + drand48()), 0.);
 	ev_timer_start(r->loop, &r->retry);
@@ -226,8 +235,8 @@ on_reply(redisAsyncContext *context, void *data, void *request)
 	struct request *q = request;
 	struct redis *r = q->redis;
 	redisReply *reply = data;
+	bool is_replica;
 
-	(void)context;
 	TAILQ_REMOVE(&r->waiting, q, link);
 	if (reply == NULL) {
 		finish(q, ERR_TIMEOUT, NULL);
@@ -242,7 +251,10 @@ on_reply(redisAsyncContext *context, void *data, void *request)
 			refuse(r, q);
 		return;
 	}
+	is_replica = strncmp(reply->str, "READONLY", 8) == 0;
 	finish(q, ERR_REFUSED, reply);
+	if (is_replica && r->context == context)
+		drop(r, "has become a replica");
 }
 
 static struct request *
@@ -380,15 +392,60 @@ on_greeted(enum err err, const struct redis_value *value, void *arg)
 	}
 }
 
-/* "run_id:0123...\r\n" among the lines of INFO. */
+/* The value of a "name:value\r\n" among the lines of INFO; "" without it. */
 static void
-read_run_id(struct redis *r, const struct redis_value *info)
+read_info(
+    const struct redis_value *info, const char *name, char *buf, size_t size)
 {
-	const char *at = strstr(redis_text(info), "run_id:");
+	size_t len = strlen(name);
 
-	if (at != NULL && !r->trusted)
-		snprintf(r->run_id, sizeof(r->run_id), "%.*s",
-		    (int)strcspn(at + 7, "\r\n"), at + 7);
+	buf[0] = '\0';
+	for (const char *line = redis_text(info); *line != '\0';
+	     line += strcspn(line, "\n"), line += *line == '\n')
+		if (strncmp(line, name, len) == 0 && line[len] == ':') {
+			snprintf(buf, size, "%.*s",
+			    (int)strcspn(line + len + 1, "\r\n"),
+			    line + len + 1);
+			return;
+		}
+}
+
+/* The outbox is read from behind an entry on, which older ones cannot. */
+static void
+on_server_info(enum err err, const struct redis_value *value, void *arg)
+{
+	struct redis *r = arg;
+	char version[24], why[96];
+	int major = 0, minor = 0;
+
+	if (err != ERR_OK) {
+		on_greeted(err, value, arg);
+		return;
+	}
+	read_info(value, "redis_version", version, sizeof(version));
+	if (sscanf(version, "%d.%d", &major, &minor) == 2 &&
+	    (major > OLDEST_MAJOR ||
+		(major == OLDEST_MAJOR && minor >= OLDEST_MINOR))) {
+		if (!r->trusted)
+			read_info(
+			    value, "run_id", r->run_id, sizeof(r->run_id));
+		return;
+	}
+	snprintf(why, sizeof(why), "is version \"%s\", but %d.%d is needed",
+	    version, OLDEST_MAJOR, OLDEST_MINOR);
+	drop(r, why);
+}
+
+/* Is it a master?  A Sentinel may be late, and a name may lead elsewhere. */
+static bool
+check_role(struct redis *r, const struct redis_value *info)
+{
+	char role[16];
+
+	read_info(info, "role", role, sizeof(role));
+	if (strcmp(role, "master") != 0)
+		drop(r, "is a replica, not the master");
+	return strcmp(role, "master") == 0;
 }
 
 /* The last word of the greeting; an error means loading, or no permission. */
@@ -401,12 +458,35 @@ on_ready(enum err err, const struct redis_value *value, void *arg)
 		on_greeted(err, value, arg);
 		return;
 	}
-	read_run_id(r, value);
+	if (r->state != CONNECTING || (!r->is_bare && !check_role(r, value)))
+		return;
 	r->state = READY;
 	r->backoff = BACKOFF_MIN;
 	if (r->complained)
-		log_info("redis: connected");
+		log_info("%s: connected", r->name);
 	r->complained = false;
+	if (!r->is_bare)
+		ev_timer_again(r->loop, &r->look);
+}
+
+static void
+on_looked(enum err err, const struct redis_value *value, void *arg)
+{
+	struct redis *r = arg;
+
+	if (err == ERR_OK && r->state == READY)
+		(void)check_role(r, value);
+}
+
+/* A master may be told to become a replica without hanging up, and one that
+ * is cut off hangs up on nobody: then there is no answer. */
+static void
+on_look(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	(void)loop;
+	(void)events;
+	redis_call(
+	    timer->data, on_looked, timer->data, "INFO", "replication", NULL);
 }
 
 static void
@@ -441,8 +521,13 @@ on_connect(const redisAsyncContext *context, int status)
 		snprintf(db, sizeof(db), "%d", a->db);
 		handshake(r, on_greeted, "SELECT", db, NULL);
 	}
+	if (r->is_bare) {
+		handshake(r, on_ready, "PING", NULL);
+		return;
+	}
 	handshake(r, on_greeted, "PING", NULL);
-	handshake(r, on_ready, "INFO", "server", NULL);
+	handshake(r, on_server_info, "INFO", "server", NULL);
+	handshake(r, on_ready, "INFO", "replication", NULL);
 }
 
 static void
@@ -478,20 +563,35 @@ on_retry(struct ev_loop *loop, ev_timer *timer, int events)
 	start_connecting(timer->data);
 }
 
-enum err
-redis_new(struct redis **out, struct ev_loop *loop, const char *url,
-    unsigned timeout_ms, char *why, size_t why_size)
+/* --- Coming and going --- */
+
+/* The Sentinels say so: whatever we talked to until now, leave it. */
+static void
+on_master(const char *host, int port, void *arg)
+{
+	struct redis *r = arg;
+	char why[sizeof(r->name) + 64];
+
+	snprintf(r->address.host, sizeof(r->address.host), "%s", host);
+	r->address.port = port;
+	snprintf(why, sizeof(why), "the Sentinels say that the master is %s:%d",
+	    host, port);
+	if (r->context != NULL)
+		drop(r, why);
+	else
+		log_info("%s: %s", r->name, why);
+	r->backoff = BACKOFF_MIN;
+	ev_timer_stop(r->loop, &r->retry);
+	start_connecting(r);
+}
+
+static struct redis *
+new_redis(struct ev_loop *loop, unsigned timeout_ms)
 {
 	struct redis *r = calloc(1, sizeof(*r));
-	enum err err;
 
 	if (r == NULL)
-		return ERR_NOMEM;
-	err = redis_url_parse(url, &r->address, why, why_size);
-	if (err != ERR_OK) {
-		free(r);
-		return err;
-	}
+		return NULL;
 	r->loop = loop;
 	r->timeout = timeout_ms / 1000.0;
 	r->backoff = BACKOFF_MIN;
@@ -500,10 +600,52 @@ redis_new(struct redis **out, struct ev_loop *loop, const char *url,
 	ev_timer_init(&r->retry, on_retry, 0., 0.);
 	ev_timer_init(&r->overdue, on_overdue, 0., 0.);
 	ev_timer_init(&r->tell_refused, on_tell_refused, 0., 0.);
+	ev_timer_init(&r->look, on_look, 0., LOOK_SECONDS);
 	/* After a turn that blocked, read the answers that have come before
 	 * judging that they have not. */
 	ev_set_priority(&r->overdue, EV_MINPRI);
 	r->retry.data = r->overdue.data = r->tell_refused.data = r;
+	r->look.data = r;
+	return r;
+}
+
+enum err
+redis_new(struct redis **out, struct ev_loop *loop, const char *url,
+    unsigned timeout_ms, char *why, size_t why_size)
+{
+	struct redis_url parsed;
+	struct redis *r;
+	enum err err = redis_url_parse(url, &parsed, why, why_size);
+
+	if (err != ERR_OK)
+		return err;
+	if ((r = new_redis(loop, timeout_ms)) == NULL)
+		return ERR_NOMEM;
+	snprintf(r->name, sizeof(r->name), "redis");
+	r->address = parsed.server;
+	if (parsed.sentinels_n == 0)
+		start_connecting(r);
+	else if (sentinel_new(&r->sentinel, loop, &parsed, timeout_ms,
+		     on_master, r) != ERR_OK) {
+		redis_free(r);
+		return ERR_NOMEM;
+	}
+	*out = r;
+	return ERR_OK;
+}
+
+enum err
+redis_new_bare(struct redis **out, struct ev_loop *loop, const char *name,
+    const struct redis_address *address, unsigned timeout_ms)
+{
+	struct redis *r = new_redis(loop, timeout_ms);
+
+	if (r == NULL)
+		return ERR_NOMEM;
+	snprintf(r->name, sizeof(r->name), "%s %s:%d", name, address->host,
+	    address->port);
+	r->address = *address;
+	r->is_bare = true;
 	start_connecting(r);
 	*out = r;
 	return ERR_OK;
@@ -514,6 +656,7 @@ redis_free(struct redis *r)
 {
 	if (r == NULL)
 		return;
+	sentinel_free(r->sentinel);
 	r->complained = true; /* we know why it goes */
 	drop(r, "closing");
 	ev_timer_stop(r->loop, &r->retry);

@@ -16,6 +16,7 @@
 #include <ev.h>
 
 #include "err.h"
+#include "redis_url.h"
 
 struct redis;
 struct redis_value; /* a reply, or an element of one; borrowed */
@@ -39,13 +40,19 @@ struct redis_script {
 };
 
 /*
- * url: redis://[[user]:password@]host[:port][/db], unix:///path[?db=N], or a
- * bare /path.  timeout_ms bounds connecting and every command.
- * ERR_BAD_INPUT with the reason in why for a bad url.  Connecting starts at
- * once but is not waited for.
+ * The master at a url, see redis_url.h; with redis+sentinel:// wherever the
+ * Sentinels say that it is.  A replica is not talked to, nor a Redis older than
+ * 6.2.  timeout_ms bounds connecting and every command.  ERR_BAD_INPUT with the
+ * reason in why for a bad url.  Connecting starts at once but is not waited
+ * for.
  */
 enum err redis_new(struct redis **, struct ev_loop *, const char *url,
     unsigned timeout_ms, char *why, size_t why_size) MUST_CHECK;
+
+/* Whatever speaks the protocol at this address: a Sentinel, say.  Nothing is
+ * asked about it, so it has no run id.  name is for logs. */
+enum err redis_new_bare(struct redis **, struct ev_loop *, const char *name,
+    const struct redis_address *, unsigned timeout_ms) MUST_CHECK;
 
 /* Pending commands get ERR_TIMEOUT first. NULL is fine. */
 void redis_free(struct redis *);

@@ -73,9 +73,9 @@ check_store(const struct config *config, char *why, size_t size)
 static enum err
 check_redis(const struct config *config, char *why, size_t size)
 {
-	struct redis_address address;
+	struct redis_url url;
 
-	return redis_url_parse(config->redis_url, &address, why, size);
+	return redis_url_parse(config->redis_url, &url, why, size);
 }
 
 /* Could the children work with these settings?  Contacts nobody. */

@@ -12,7 +12,7 @@
 #define PASSWORD "hunter2"
 
 /* Room for every field, each byte as "%XX". */
-#define URL_SIZE 8192
+#define URL_SIZE 16384
 
 static void
 must_be_reason(const char *why, size_t size)
@@ -34,46 +34,99 @@ encode(const char *text, char *out)
 
 /* --- Redis --- */
 
+static size_t
+write_login(const struct redis_address *a, char *url)
+{
+	char user[512], password[2048];
+
+	if (a->user[0] == '\0' && a->password[0] == '\0')
+		return 0;
+	return (size_t)snprintf(url, URL_SIZE, "%s:%s@", encode(a->user, user),
+	    encode(a->password, password));
+}
+
 static void
 write_redis_url(const struct redis_address *a, char *url)
 {
-	char user[512], password[2048], place[1024];
+	char place[1024];
+	size_t n;
 
-	if (a->path[0] != '\0')
+	if (a->path[0] != '\0') {
 		snprintf(url, URL_SIZE, "unix:///%s?db=%d",
 		    encode(a->path + 1, place), a->db);
-	else if (a->user[0] == '\0' && a->password[0] == '\0')
-		snprintf(url, URL_SIZE, "redis://[%s]:%d/%d",
-		    encode(a->host, place), a->port, a->db);
-	else
-		snprintf(url, URL_SIZE, "redis://%s:%s@[%s]:%d/%d",
-		    encode(a->user, user), encode(a->password, password),
-		    encode(a->host, place), a->port, a->db);
+		return;
+	}
+	n = (size_t)snprintf(url, URL_SIZE, "redis://");
+	n += write_login(a, url + n);
+	snprintf(url + n, URL_SIZE - n, "[%s]:%d/%d", encode(a->host, place),
+	    a->port, a->db);
+}
+
+static void
+write_sentinel_url(const struct redis_url *u, char *url)
+{
+	const struct redis_address *first = &u->sentinels[0];
+	char text[2048];
+	size_t n = (size_t)snprintf(url, URL_SIZE, "redis+sentinel://");
+
+	n += write_login(&u->server, url + n);
+	for (size_t i = 0; i < u->sentinels_n; i++)
+		n += (size_t)snprintf(url + n, URL_SIZE - n, "%s[%s]:%d",
+		    i > 0 ? "," : "", encode(u->sentinels[i].host, text),
+		    u->sentinels[i].port);
+	n += (size_t)snprintf(url + n, URL_SIZE - n, "/%s/%d",
+	    encode(u->master, text), u->server.db);
+	n += (size_t)snprintf(url + n, URL_SIZE - n, "?sentinel_user=%s",
+	    encode(first->user, text));
+	snprintf(url + n, URL_SIZE - n, "&sentinel_password=%s",
+	    encode(first->password, text));
+}
+
+static void
+must_be_address(const struct redis_address *a)
+{
+	if (a->path[0] == '\0') {
+		MUST(a->host[0] != '\0');
+		MUST(a->port >= 1 && a->port <= 65535);
+	} else
+		MUST(a->path[0] == '/');
+	MUST(a->db >= 0 && a->db <= 65535);
+}
+
+static void
+must_be_same(const struct redis_address *a, const struct redis_address *b)
+{
+	MUST(strcmp(a->path, b->path) == 0);
+	MUST(strcmp(a->host, b->host) == 0);
+	MUST(a->port == b->port && a->db == b->db);
+	MUST(strcmp(a->user, b->user) == 0);
+	MUST(strcmp(a->password, b->password) == 0);
 }
 
 static void
 check_redis(const char *text)
 {
-	struct redis_address a, again;
+	static struct redis_url u, again;
 	char why[256] = "", url[URL_SIZE];
 
-	if (redis_url_parse(text, &a, why, sizeof(why)) != ERR_OK) {
+	if (redis_url_parse(text, &u, why, sizeof(why)) != ERR_OK) {
 		must_be_reason(why, sizeof(why));
 		return;
 	}
-	if (a.path[0] == '\0') {
-		MUST(a.host[0] != '\0');
-		MUST(a.port >= 1 && a.port <= 65535);
+	MUST((u.master[0] == '\0') == (u.sentinels_n == 0));
+	if (u.sentinels_n == 0) {
+		must_be_address(&u.server);
+		write_redis_url(&u.server, url);
 	} else
-		MUST(a.path[0] == '/');
-	MUST(a.db >= 0 && a.db <= 65535);
-	write_redis_url(&a, url);
+		write_sentinel_url(&u, url);
 	MUST(redis_url_parse(url, &again, why, sizeof(why)) == ERR_OK);
-	MUST(strcmp(a.path, again.path) == 0);
-	MUST(strcmp(a.host, again.host) == 0);
-	MUST(a.port == again.port && a.db == again.db);
-	MUST(strcmp(a.user, again.user) == 0);
-	MUST(strcmp(a.password, again.password) == 0);
+	MUST(strcmp(u.master, again.master) == 0);
+	MUST(u.sentinels_n == again.sentinels_n);
+	must_be_same(&u.server, &again.server);
+	for (size_t i = 0; i < u.sentinels_n; i++) {
+		must_be_address(&u.sentinels[i]);
+		must_be_same(&u.sentinels[i], &again.sentinels[i]);
+	}
 }
 
 /* --- MySQL --- */

@@ -219,6 +219,53 @@ test_free_answers_what_waits(void **state)
 	    ERR_OK);
 }
 
+/* By another connection, as an operator would. */
+static void
+tell_server(const char *host, const char *port)
+{
+	struct redis_address address = {.host = "here"};
+	struct redis *redis;
+	unsigned before = t.answers;
+
+	snprintf(address.path, sizeof(address.path), "%s", t.path);
+	assert_int_equal(
+	    redis_new_bare(&redis, t.loop, "test", &address, TIMEOUT_MS),
+	    ERR_OK);
+	EVENTUALLY(redis_is_ready(redis)); /* a replica too: it is bare */
+	redis_call(redis, on_answer, NULL, "REPLICAOF", host, port, NULL);
+	EVENTUALLY(t.answers == before + 1);
+	assert_int_equal(t.err, ERR_OK);
+	redis_free(redis);
+}
+
+static void
+test_a_replica_is_left_at_its_first_word(void **state)
+{
+	(void)state;
+	tell_server("127.0.0.1", "1");
+	ASK("SET", "k", "1");
+	assert_int_equal(t.err, ERR_REFUSED);
+	assert_ptr_equal(strstr(t.text, "READONLY"), t.text);
+	assert_false(redis_is_ready(t.redis));
+	ASK("GET", "k"); /* nor is it read from */
+	assert_int_equal(t.err, ERR_UNAVAILABLE);
+	tell_server("NO", "ONE");
+	EVENTUALLY(redis_is_ready(t.redis));
+	ASK("SET", "k", "1");
+	assert_int_equal(t.err, ERR_OK);
+}
+
+static void
+test_a_replica_is_found_without_a_word(void **state)
+{
+	(void)state;
+	tell_server("127.0.0.1", "1");
+	EVENTUALLY(!redis_is_ready(t.redis));
+	tell_server("NO", "ONE");
+	EVENTUALLY(redis_is_ready(t.redis));
+	assert_int_not_equal(strlen(redis_run_id(t.redis)), 0);
+}
+
 int
 main(void)
 {
@@ -229,6 +276,8 @@ main(void)
 	    TEST(test_hanging_server_is_a_timeout),
 	    TEST(test_server_that_dies_and_returns),
 	    TEST(test_free_answers_what_waits),
+	    TEST(test_a_replica_is_left_at_its_first_word),
+	    TEST(test_a_replica_is_found_without_a_word),
 	};
 
 	log_init("test_redis", LOG_LEVEL_ERROR, false);
