@@ -251,7 +251,7 @@ on_reply(redisAsyncContext *context, void *data, void *request)
 			refuse(r, q);
 		return;
 	}
-	is_replica = strncmp(reply->str, "READONLY", 8) == 0;
+	is_replica = !r->is_bare && strncmp(reply->str, "READONLY", 8) == 0;
 	finish(q, ERR_REFUSED, reply);
 	if (is_replica && r->context == context)
 		drop(r, "has become a replica");

@@ -312,17 +312,19 @@ ask(unsigned question)
 static void
 start(void)
 {
-	char dir[] = "/tmp/fuzz_redis.XXXXXX", url[128], why[256];
+	char dir[] = "/tmp/fuzz_redis.XXXXXX";
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	struct input greeting = {"$PONG\n$run_id:0123\n", 19};
+	struct redis_address to = {.host = ""};
+	struct input greeting = {"$PONG\n", 6};
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
 	MUST(mkdtemp(dir) != NULL);
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", dir);
 	MUST(bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
 	MUST(listen(fd, 1) == 0);
-	snprintf(url, sizeof(url), "unix://%s", address.sun_path);
-	MUST(redis_new(&redis, loop, url, 60000, why, sizeof(why)) == ERR_OK);
+	memcpy(to.path, address.sun_path, sizeof(to.path));
+	/* Bare: of what is no master any more, nothing would be read. */
+	MUST(redis_new_bare(&redis, loop, "fuzz", &to, 60000) == ERR_OK);
 	server = accept(fd, NULL, NULL);
 	MUST(server >= 0);
 	unlink(address.sun_path);

@@ -14,6 +14,7 @@ import uuid
 
 import pytest
 
+from harness.sentinel import Group
 from harness.stack import ROOT, Stack
 
 STACKS = {
@@ -31,6 +32,8 @@ STACKS = {
     "sqs-faults": {"WEB": "nginx", "SQS_SERVER": "standin", "settings": {
         "SQS_TIMEOUT_MS": "2000", "SEND_DEADLINE_MS": "2400",
         "OUTBOX_AGE_MS": "2500"}},
+    # Two Redis and three Sentinels of their own.
+    "sentinel": {"WEB": "nginx"},
 }
 EVERYDAY = ("nginx", "lighttpd")
 
@@ -60,7 +63,9 @@ def pytest_generate_tests(metafunc):
 def stack(request):
     """A running Stack, see harness/stack.py."""
     name = request.param
-    this = Stack(ROOT / "build/test" / name, **STACKS[name])
+    group = Group(ROOT / "build/test/sentinel-redis") \
+        if name == "sentinel" else None
+    this = Stack(ROOT / "build/test" / name, redis_group=group, **STACKS[name])
     try:
         yield this.up()
     finally:

@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from harness.crowd import Load, accepted, count, rush
+from harness.rebuild import assert_books, recovering, wait_rebuilt
 from harness.wait import eventually, stays
 from harness.web import assert_problem
 
@@ -45,30 +46,6 @@ class Backup:
         with self.stack.without("redis"):
             shutil.rmtree(redis_files(self.stack))
             shutil.copytree(self.copy, redis_files(self.stack))
-
-
-def recovering(reply):
-    """The reply, if it says so.  One responder may have reached Redis while
-    the next one still says that it cannot."""
-    return reply if reply.code == "recovering" else None
-
-
-def wait_rebuilt(stack, sku, timeout=60):
-    """Until then, nothing but "recovering" is heard."""
-    def rebuilt():
-        reply = stack.web.get(f"/stock/{sku}")
-        if reply.status == 200 and reply.json["status"] != "recovering":
-            return True
-        assert reply.status == 200 or reply.code in (
-            "recovering", "unavailable"), reply
-        return False
-    eventually(rebuilt, timeout, f"{sku} rebuilt")
-
-
-def assert_books(stack, sku, ids, total):
-    stack.wait_settled(sku, ids)
-    stock = stack.web.stock(sku)
-    assert stock["remaining"] == total - stack.books.units(sku), stock
 
 
 def test_restart_with_nothing(stack, new_sale):

@@ -70,6 +70,11 @@ class Load:
         self._thread = threading.Thread(
             target=lambda: asyncio.run(self._run()))
 
+    @property
+    def last(self):
+        """The newest outcome."""
+        return self.outcomes[-1]
+
     async def _buyer(self, session, number):
         turn = 0
         while not self._stop.is_set():

@@ -56,8 +56,12 @@ def _read_env(path):
 class Stack:
     """All parts, by name: redis, mariadb, sqs, fcgi, worker, web."""
 
-    def __init__(self, directory, settings=None, **variables):
+    def __init__(self, directory, settings=None, redis_group=None,
+                 **variables):
+        """With a redis_group (harness/sentinel.py) the programs use that;
+        the stack's own Redis idles."""
         self.directory = directory
+        self.redis_group = redis_group
         self._settings = {**SETTINGS, **(settings or {})}
         self.server = variables["WEB"]
         self.expected_errors = []
@@ -86,16 +90,20 @@ class Stack:
         # Two runs in one work tree take turns.
         self._lock = open(f"{self.directory}.lock", "w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._run("down")
+        if self.redis_group:
+            self.redis_group.start()
+            self._settings["REDIS_URL"] = self.redis_group.url
         pathlib.Path(f"{self.directory}.env").write_text(
             "".join(f"{k}={v}\n" for k, v in self._settings.items()))
-        self._run("down")
         self._run("up")
         self.env = _read_env(self.directory / "env")
         host, _, port = self.env["BASE_URL"].rpartition("/")[2].partition(":")
         self.web = Web(host, int(port), self.env["ADMIN_TOKEN"])
         self.books = Books(self.env)
-        self.redis = redis.Redis.from_url(
-            self.env["REDIS_URL"], decode_responses=True)
+        self.redis = self.redis_group.client if self.redis_group \
+            else redis.Redis.from_url(
+                self.env["REDIS_URL"], decode_responses=True)
         self.queue, self.dlq = (
             Queue(self.env, self.env[name])
             for name in ("SQS_QUEUE_URL", "SQS_DLQ_URL"))
@@ -105,6 +113,8 @@ class Stack:
 
     def down(self):
         self._run("down")
+        if self.redis_group:
+            self.redis_group.stop()
         # What the processes say when they leave: leaks, for instance.
         found = self.new_complaints()
         self._lock.close()
