@@ -425,27 +425,32 @@ on_server_info(enum err err, const struct redis_value *value, void *arg)
 	read_info(value, "redis_version", version, sizeof(version));
 	if (sscanf(version, "%d.%d", &major, &minor) == 2 &&
 	    (major > OLDEST_MAJOR ||
-		(major == OLDEST_MAJOR && minor >= OLDEST_MINOR))) {
-		if (!r->trusted)
-			read_info(
-			    value, "run_id", r->run_id, sizeof(r->run_id));
+		(major == OLDEST_MAJOR && minor >= OLDEST_MINOR)))
 		return;
-	}
 	snprintf(why, sizeof(why), "is version \"%s\", but %d.%d is needed",
 	    version, OLDEST_MAJOR, OLDEST_MINOR);
 	drop(r, why);
 }
 
-/* Is it a master?  A Sentinel may be late, and a name may lead elsewhere. */
+/*
+ * Is it a master?  A Sentinel may be late, and a name may lead elsewhere.  Its
+ * replication id is a new one after each start and each promotion; the run id
+ * of the process would stay while it was a replica that took over others'
+ * data.
+ */
 static bool
 check_role(struct redis *r, const struct redis_value *info)
 {
 	char role[16];
 
 	read_info(info, "role", role, sizeof(role));
-	if (strcmp(role, "master") != 0)
+	if (strcmp(role, "master") != 0) {
 		drop(r, "is a replica, not the master");
-	return strcmp(role, "master") == 0;
+		return false;
+	}
+	if (!r->trusted)
+		read_info(info, "master_replid", r->run_id, sizeof(r->run_id));
+	return true;
 }
 
 /* The last word of the greeting; an error means loading, or no permission. */

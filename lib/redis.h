@@ -61,8 +61,9 @@ void redis_free(struct redis *);
 bool redis_is_ready(const struct redis *);
 
 /*
- * The run id of the server: another one after every restart and on every
- * replica, so whoever remembers it notices that data may be missing.  "" when
+ * The id of the server's run as a master: another one after every restart, on
+ * every replica that is promoted, and on a master that has been a replica in
+ * between; so whoever remembers it notices that data may be missing.  "" when
  * not connected, and after redis_trust().
  */
 const char *redis_run_id(const struct redis *);

@@ -258,12 +258,18 @@ test_a_replica_is_left_at_its_first_word(void **state)
 static void
 test_a_replica_is_found_without_a_word(void **state)
 {
+	char before[64];
+
 	(void)state;
+	snprintf(before, sizeof(before), "%s", redis_run_id(t.redis));
+	assert_int_equal(strlen(before), 40);
 	tell_server("127.0.0.1", "1");
 	EVENTUALLY(!redis_is_ready(t.redis));
 	tell_server("NO", "ONE");
 	EVENTUALLY(redis_is_ready(t.redis));
-	assert_int_not_equal(strlen(redis_run_id(t.redis)), 0);
+	/* It may have taken over somebody else's data meanwhile. */
+	assert_int_equal(strlen(redis_run_id(t.redis)), 40);
+	assert_string_not_equal(redis_run_id(t.redis), before);
 }
 
 int
