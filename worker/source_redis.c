@@ -243,10 +243,13 @@ on_list(enum err err, const char *const *skus, size_t n, void *arg)
 	look(s);
 }
 
+/* While Redis is away there is nothing to ask; its client tells of that. */
 static void
 look_around(struct redis_source *s)
 {
-	if (s->listed == 0 || clock_seconds() - s->listed > LIST_SECONDS)
+	if (!redis_is_ready(s->redis))
+		rest(s);
+	else if (s->listed == 0 || clock_seconds() - s->listed > LIST_SECONDS)
 		sale_list(s->redis, on_list, s);
 	else
 		look(s);

@@ -13,7 +13,7 @@
 
 static const struct metric metrics[STATS] = {
     [STAT_RECEIVED] = {METRIC_COUNTER, "flashsale_worker_received_total", "",
-	"Messages received from SQS, each delivery counted."},
+	"Messages received, each delivery counted."},
     [STAT_CONFIRMED] = {METRIC_COUNTER, MESSAGES, "outcome=\"confirmed\"",
 	MESSAGES_HELP},
     [STAT_REJECTED] = {METRIC_COUNTER, MESSAGES, "outcome=\"rejected\"",
