@@ -30,7 +30,8 @@ survey_queue(struct session *s, struct queue_survey *q)
 	}
 	if (err != ERR_OK && err != ERR_NOT_FOUND && !complained) {
 		complained = true;
-		log_warn("the queue cannot be asked: %s", why);
+		log_warn("%s cannot be asked for the queue: %s",
+		    q->is_outbox ? "Redis" : "SQS", why);
 	}
 }
 
