@@ -1,7 +1,6 @@
 """The books of a sale: every unit is on sale or in one live order, and what
 is not so is named and mended."""
 
-import contextlib
 import json
 
 import pytest
@@ -13,17 +12,6 @@ pytestmark = pytest.mark.stacks("books")
 
 
 # --- Orders that MySQL will never take ---
-
-@contextlib.contextmanager
-def refused_by_mysql(stack, user):
-    """MySQL will not have the orders of this user."""
-    stack.books.ask("ALTER TABLE orders ADD CONSTRAINT no_such_user "
-                    f"CHECK (user_id <> '{user}')")
-    try:
-        yield
-    finally:
-        stack.books.ask("ALTER TABLE orders DROP CONSTRAINT no_such_user")
-
 
 def own_messages(stack, order):
     """The bodies that SQS holds of this order, which stay there."""
@@ -42,7 +30,7 @@ def status(stack, sku, order):
 def test_a_dead_order_gives_its_units_back_once(stack, new_sale):
     sku = new_sale(stock=5, limit=2)
     user = f"cursed-{sku}"
-    with refused_by_mysql(stack, user):
+    with stack.books.refusing(user):
         with stack.without("worker"):
             order = stack.web.buy(sku, user, 2, key="k").json["orderId"]
             body, = eventually(lambda: own_messages(stack, order))
@@ -69,7 +57,7 @@ def test_a_dead_order_that_is_booked_after_all(stack, new_sale):
     """A person has mended MySQL and sends the parked message again."""
     sku = new_sale(stock=2)
     user = f"cursed-{sku}"
-    with refused_by_mysql(stack, user):
+    with stack.books.refusing(user):
         order = stack.web.buy(sku, user).json["orderId"]
         eventually(lambda: status(stack, sku, order) == "rejected")
         assert stack.web.stock(sku)["remaining"] == 2
@@ -86,7 +74,7 @@ def test_a_dead_order_of_the_sale_before(stack, new_sale):
     """Its units went with its sale."""
     sku = new_sale(stock=5)
     user = f"cursed-{sku}"
-    with refused_by_mysql(stack, user):
+    with stack.books.refusing(user):
         with stack.without("worker"):
             order = stack.web.buy(sku, user).json["orderId"]
             assert stack.web.reset(sku, 3).status == 200

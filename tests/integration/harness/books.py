@@ -1,5 +1,6 @@
 """What MySQL holds, in plain values: UUIDs as text."""
 
+import contextlib
 import uuid
 
 import pymysql
@@ -52,3 +53,13 @@ class Books:
     def parked(self, message_id):
         return self.ask("SELECT * FROM parked WHERE message_id = %s",
                         message_id)
+
+    @contextlib.contextmanager
+    def refusing(self, user):
+        """MySQL will not have the orders of this user."""
+        self.ask("ALTER TABLE orders ADD CONSTRAINT no_such_user "
+                 f"CHECK (user_id <> '{user}')")
+        try:
+            yield
+        finally:
+            self.ask("ALTER TABLE orders DROP CONSTRAINT no_such_user")
