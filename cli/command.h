@@ -21,8 +21,9 @@ struct command {
 };
 
 extern const struct command command_open, command_reset, command_pause,
-    command_resume, command_close, command_status, command_books, command_drain,
-    command_attack, command_migrate;
+    command_resume, command_close, command_status, command_books,
+    command_verify, command_repair, command_drain, command_attack,
+    command_migrate;
 
 /* Print the help on stdout and leave with 0. */
 void command_help(const struct command *) NORETURN;

@@ -23,6 +23,8 @@ static const struct command *const commands[] = {
     &command_close,
     &command_status,
     &command_books,
+    &command_verify,
+    &command_repair,
     &command_drain,
     &command_attack,
     &command_migrate,

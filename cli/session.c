@@ -287,6 +287,188 @@ session_read_outbox(struct session *s, const char *sku, const char *sale_id,
 	return err;
 }
 
+struct outbox_listing {
+	session_order_fn *fn;
+	void *arg;
+	size_t n;		  /* entries of the page */
+	char last[ENTRY_ID_SIZE]; /* of those, or "" */
+};
+
+static void
+on_outbox_page(
+    enum err err, const struct outbox_entry *entries, size_t n, void *arg)
+{
+	struct answer_slot *slot = arg;
+	struct outbox_listing *listing = slot->out;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (!entries[i].is_damaged &&
+		    entries[i].message.type == MESSAGE_ORDER)
+			listing->fn(&entries[i].message.order, listing->arg);
+	if (n > 0)
+		memcpy(listing->last, entries[n - 1].id, sizeof(listing->last));
+	listing->n = n;
+	answer(slot, err);
+}
+
+enum err
+session_list_outbox(
+    struct session *s, const char *sku, session_order_fn *fn, void *arg)
+{
+	struct outbox_listing listing = {.fn = fn, .arg = arg};
+	struct answer_slot slot = {.session = s, .out = &listing};
+	enum err err;
+
+	do {
+		sale_read_outbox(
+		    s->redis, sku, listing.last, 0, on_outbox_page, &slot);
+		err = wait_for(&slot);
+	} while (err == ERR_OK && listing.n == OUTBOX_PAGE);
+	return err;
+}
+
+static void
+on_order(enum err err, const struct order_view *order, void *arg)
+{
+	struct answer_slot *slot = arg;
+
+	if (err == ERR_OK)
+		memcpy(slot->out, order->state, sizeof(order->state));
+	answer(slot, err);
+}
+
+enum err
+session_find_order(
+    struct session *s, const char *sku, const char *order_id, char state[16])
+{
+	struct answer_slot slot = {.session = s, .out = state};
+	enum err err;
+
+	state[0] = '\0';
+	sale_find_order(s->redis, sku, order_id, on_order, &slot);
+	err = wait_for(&slot);
+	return err == ERR_NOT_FOUND ? ERR_OK : err;
+}
+
+/* --- The books --- */
+
+struct books_reading {
+	struct answer_slot slot;
+	const struct books_reader *reader;
+	void *arg;
+};
+
+static void
+on_books_order(const char *id, const struct order_view *order, void *arg)
+{
+	struct books_reading *r = arg;
+
+	r->reader->order(id, order, r->arg);
+}
+
+static void
+on_books_buyer(const char *user_id, int64_t units, void *arg)
+{
+	struct books_reading *r = arg;
+
+	r->reader->buyer(user_id, units, r->arg);
+}
+
+static void
+on_books_request(const char *request, const char *order_id, void *arg)
+{
+	struct books_reading *r = arg;
+
+	r->reader->request(request, order_id, r->arg);
+}
+
+static void
+on_books(enum err err, const struct sale_view *view, void *arg)
+{
+	struct books_reading *r = arg;
+
+	on_view(err, view, &r->slot);
+}
+
+enum err
+session_read_books(struct session *s, const char *sku,
+    const struct books_reader *reader, void *arg, struct sale_view *view)
+{
+	static const struct books_reader through = {
+	    on_books_order, on_books_buyer, on_books_request};
+	struct books_reading r = {
+	    .slot = {.session = s, .out = view}, .reader = reader, .arg = arg};
+
+	books_read(s->redis, sku, &through, on_books, &r);
+	return wait_for(&r.slot);
+}
+
+static void
+on_mended(enum err err, int64_t changed, int64_t units, void *arg)
+{
+	struct answer_slot *slot = arg;
+
+	*(struct session_mended *)slot->out =
+	    (struct session_mended){changed, units};
+	answer(slot, err);
+}
+
+enum err
+session_adopt(struct session *s, struct books_sale sale,
+    const struct order *order, const char *state, struct session_mended *out)
+{
+	struct answer_slot slot = {.session = s, .out = out};
+
+	books_adopt(s->redis, sale, order, state, on_mended, &slot);
+	return wait_for(&slot);
+}
+
+enum err
+session_resend(struct session *s, struct books_sale sale,
+    const struct order *order, struct session_mended *out)
+{
+	struct answer_slot slot = {.session = s, .out = out};
+
+	books_resend(s->redis, sale, order->id, order->request_key,
+	    order->reserved_at, on_mended, &slot);
+	return wait_for(&slot);
+}
+
+enum err
+session_mend_request(struct session *s, struct books_sale sale, bool is_lost,
+    const struct order *order, struct session_mended *out)
+{
+	struct answer_slot slot = {.session = s, .out = out};
+
+	(is_lost ? books_remember : books_forget)(s->redis, sale, order->id,
+	    order->user_id, order->request_key, on_mended, &slot);
+	return wait_for(&slot);
+}
+
+enum err
+session_balance(struct session *s, struct books_sale sale, bool may_return,
+    struct session_mended *out)
+{
+	struct answer_slot slot = {.session = s, .out = out};
+
+	books_balance(s->redis, sale, may_return, on_mended, &slot);
+	return wait_for(&slot);
+}
+
+enum err
+session_settle(struct session *s, const char *sku, const char *order_id,
+    const char *verdict)
+{
+	struct answer_slot slot = {.session = s};
+	struct settlement settlement = {.verdict = verdict};
+
+	snprintf(
+	    settlement.order_id, sizeof(settlement.order_id), "%s", order_id);
+	sale_settle(s->redis, sku, &settlement, 1, on_done, &slot);
+	return wait_for(&slot);
+}
+
 /* --- The queue --- */
 
 static void

@@ -13,6 +13,7 @@
 
 #include <ev.h>
 
+#include "books.h"
 #include "config.h"
 #include "err.h"
 #include "ledger.h"
@@ -65,6 +66,35 @@ enum err session_set_state(
  * oldest entries; *entries of them were read. */
 enum err session_read_outbox(struct session *, const char *sku,
     const char *sale_id, int64_t *units, size_t *entries) MUST_CHECK;
+
+/* Every order in the outbox, of whatever sale, from the oldest on. */
+typedef void session_order_fn(const struct order *, void *arg);
+enum err session_list_outbox(struct session *, const char *sku,
+    session_order_fn *, void *arg) MUST_CHECK;
+
+/* What Redis says of an order now; "" = nothing. */
+enum err session_find_order(struct session *, const char *sku,
+    const char *order_id, char state[16]) MUST_CHECK;
+
+/* All of a sale, see lib/books.h. */
+enum err session_read_books(struct session *, const char *sku,
+    const struct books_reader *, void *arg, struct sale_view *) MUST_CHECK;
+
+/* Mend: what lib/books.h and sale_settle() do, and wait for it. */
+struct session_mended {
+	int64_t changed, units;
+};
+enum err session_adopt(struct session *, struct books_sale,
+    const struct order *, const char *state,
+    struct session_mended *) MUST_CHECK;
+enum err session_resend(struct session *, struct books_sale,
+    const struct order *, struct session_mended *) MUST_CHECK;
+enum err session_mend_request(struct session *, struct books_sale, bool is_lost,
+    const struct order *, struct session_mended *) MUST_CHECK;
+enum err session_balance(struct session *, struct books_sale, bool may_return,
+    struct session_mended *) MUST_CHECK;
+enum err session_settle(struct session *, const char *sku, const char *order_id,
+    const char *verdict) MUST_CHECK;
 
 /* --- Queue and MySQL: on failure why says more --- */
 

@@ -599,6 +599,59 @@ ledger_persist(struct db *db, struct ledger_entry *entries, size_t n)
 	return err;
 }
 
+static void
+read_sum(const struct db_row *row, void *arg)
+{
+	*(int64_t *)arg = db_int(row, 0);
+}
+
+/* Who holds the sale's row keeps hauls away: nothing arrives in between. */
+static enum err
+recount(struct db *db, struct sql *sql, const char *sale_id, bool *changed)
+{
+	int64_t units = 0;
+	uint64_t affected = 0;
+	enum err err;
+
+	sql_add(sql, "SELECT sold FROM sales WHERE sale_id = ");
+	sql_add_text(sql, sale_id);
+	sql_add(sql, " FOR UPDATE");
+	err = db_query(db, sql, read_sum, &units);
+	sql_clear(sql);
+	sql_add(sql, "SELECT SUM(quantity) FROM orders WHERE "
+		     "status = 'confirmed' AND sale_id = ");
+	sql_add_text(sql, sale_id);
+	sql_add(sql, " LOCK IN SHARE MODE"); /* as it is, not as it was */
+	units = 0;
+	if (err == ERR_OK)
+		err = db_query(db, sql, read_sum, &units);
+	sql_clear(sql);
+	sql_add(sql,
+	    "UPDATE sales SET sold = %lld WHERE sale_id = ", (long long)units);
+	sql_add_text(sql, sale_id);
+	if (err == ERR_OK)
+		err = db_run(db, sql, &affected);
+	*changed = affected > 0;
+	return err;
+}
+
+enum err
+ledger_recount(struct db *db, const char *sale_id, bool *changed)
+{
+	struct sql sql = {0};
+	enum err err = db_run_text(db, "START TRANSACTION");
+
+	*changed = false;
+	if (err == ERR_OK)
+		err = recount(db, &sql, sale_id, changed);
+	if (err == ERR_OK)
+		err = db_run_text(db, "COMMIT");
+	if (err != ERR_OK)
+		db_rollback(db);
+	sql_free(&sql);
+	return err;
+}
+
 /*
  * The statements of a haul, with ids that no UUID has, so that nothing real
  * is in their way, and in a transaction that is never committed.

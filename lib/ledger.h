@@ -83,4 +83,22 @@ typedef void ledger_order_fn(const struct ledger_order *, void *arg);
 enum err ledger_list_orders(struct db *, const char *sale_id, const char *after,
     unsigned max, ledger_order_fn *, void *arg) MUST_CHECK;
 
+/* ERR_NOT_FOUND: there is no row of it. */
+enum err ledger_find_order(
+    struct db *, const char *id, struct ledger_order *) MUST_CHECK;
+
+/* The orders among the parked messages: MySQL would not have them. */
+typedef void ledger_parked_fn(const struct order *, void *arg);
+enum err ledger_list_parked(
+    struct db *, ledger_parked_fn *, void *arg) MUST_CHECK;
+
+/* Read all that follows as it is now, until ledger_look_away(). */
+enum err ledger_look(struct db *) MUST_CHECK;
+void ledger_look_away(struct db *);
+
+/* Make a sale's sold what its confirmed orders come to, while no order can
+ * arrive; *changed: it was something else. */
+enum err ledger_recount(
+    struct db *, const char *sale_id, bool *changed) MUST_CHECK;
+
 #endif

@@ -181,3 +181,79 @@ ledger_list_orders(struct db *db, const char *sale_id, const char *after,
 	sql_free(&sql);
 	return err;
 }
+
+static void
+keep_order(const struct ledger_order *order, void *arg)
+{
+	*(struct ledger_order *)arg = *order;
+}
+
+enum err
+ledger_find_order(struct db *db, const char *id, struct ledger_order *order)
+{
+	struct order_listing listing = {keep_order, order};
+	struct sql sql = {0};
+	enum err err;
+
+	order->id[0] = '\0';
+	sql_add(&sql, "SELECT id, status, quantity, user_id, request_key "
+		      "FROM orders WHERE id = ");
+	sql_add_uuid(&sql, id);
+	err = db_query(db, &sql, read_listed_order, &listing);
+	sql_free(&sql);
+	return err == ERR_OK && order->id[0] == '\0' ? ERR_NOT_FOUND : err;
+}
+
+/* --- What is parked --- */
+
+struct parked_listing {
+	ledger_parked_fn *fn;
+	void *arg;
+};
+
+static void
+read_parked(const struct db_row *row, void *arg)
+{
+	const struct parked_listing *listing = arg;
+	struct message message;
+	char why[PARKED_REASON_MAX];
+
+	if (message_decode(row->columns[0], row->lengths[0], &message, why,
+		sizeof(why)) == ERR_OK &&
+	    message.type == MESSAGE_ORDER)
+		listing->fn(&message.order, listing->arg);
+}
+
+enum err
+ledger_list_parked(struct db *db, ledger_parked_fn *fn, void *arg)
+{
+	struct parked_listing listing = {fn, arg};
+	struct sql sql = {0};
+	enum err err;
+
+	sql_add(&sql, "SELECT body FROM parked WHERE body_bytes <= %d",
+	    MESSAGE_MAX);
+	err = db_query(db, &sql, read_parked, &listing);
+	sql_free(&sql);
+	return err;
+}
+
+/* --- One moment --- */
+
+enum err
+ledger_look(struct db *db)
+{
+	enum err err =
+	    db_run_text(db, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ");
+
+	if (err == ERR_OK)
+		err = db_run_text(
+		    db, "START TRANSACTION WITH CONSISTENT SNAPSHOT");
+	return err;
+}
+
+void
+ledger_look_away(struct db *db)
+{
+	db_rollback(db);
+}

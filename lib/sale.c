@@ -233,12 +233,14 @@ sale_status(const struct sale_view *view, int64_t now_ms)
 	return view->remaining > 0 ? "on_sale" : "sold_out";
 }
 
-static void
-read_view(
+bool
+sale_read_view(
     const struct redis_value *v, const char *run_id, struct sale_view *view)
 {
 	struct sale *sale = &view->sale;
 
+	if (redis_is_null(redis_at(v, 0)))
+		return false;
 	redis_copy(redis_at(v, 0), sale->id, sizeof(sale->id));
 	redis_copy(redis_at(v, 1), sale->name, sizeof(sale->name));
 	sale->revision = redis_int(redis_at(v, 2));
@@ -254,6 +256,7 @@ read_view(
 		sale->state = SALE_CLOSED;
 	view->recovering = run_id[0] != '\0' &&
 			   strcmp(run_id, redis_text(redis_at(v, 12))) != 0;
+	return true;
 }
 
 static void
@@ -261,10 +264,9 @@ on_sale_hash(enum err err, const struct redis_value *v, void *arg)
 {
 	struct question *q = arg;
 
-	if (err == ERR_OK && redis_is_null(redis_at(v, 0)))
+	if (err == ERR_OK &&
+	    !sale_read_view(v, redis_run_id(q->redis), &q->seen))
 		err = ERR_NOT_FOUND;
-	if (err == ERR_OK)
-		read_view(v, redis_run_id(q->redis), &q->seen);
 	q->err = err;
 }
 
@@ -307,18 +309,26 @@ on_outbox_length(enum err err, const struct redis_value *v, void *arg)
 }
 
 void
+sale_ask_view(struct redis *redis, const char *sku, redis_fn *fn, void *arg)
+{
+	char key[KEY_SIZE];
+
+	snprintf(key, sizeof(key), "fs:{%s}:sale", sku);
+	redis_call(redis, fn, arg, "HMGET", key, "sale_id", "name", "revision",
+	    "total", "remaining", "limit", "opens_at", "closes_at", "price",
+	    "currency", "created_at", "state", "epoch", NULL);
+}
+
+void
 sale_look(struct redis *redis, const char *sku, sale_view_fn *fn, void *arg)
 {
 	struct question *q = question_new(sku, arg);
-	char sale[KEY_SIZE], outbox[KEY_SIZE];
+	char outbox[KEY_SIZE];
 
 	q->fn.view = fn;
 	q->redis = redis;
-	snprintf(sale, sizeof(sale), "fs:{%s}:sale", sku);
 	snprintf(outbox, sizeof(outbox), "fs:{%s}:outbox", sku);
-	redis_call(redis, on_sale_hash, q, "HMGET", sale, "sale_id", "name",
-	    "revision", "total", "remaining", "limit", "opens_at", "closes_at",
-	    "price", "currency", "created_at", "state", "epoch", NULL);
+	sale_ask_view(redis, sku, on_sale_hash, q);
 	redis_call(redis, on_outbox_length, q, "XLEN", outbox, NULL);
 }
 

@@ -114,6 +114,16 @@ void sale_find_order(struct redis *, const char *sku, const char *order_id,
 /* A value of the orders hash.  False: it is damaged. */
 bool sale_read_order(const struct redis_value *, struct order_view *);
 
+/* --- For lib/books.c, who reads a sale whole --- */
+
+/* "state quantity user" as the orders hash has it. */
+bool sale_read_order(const struct redis_value *, struct order_view *);
+/* Ask for a sale's hash, and read the answer but for the outbox; false: there
+ * is no such sale. */
+void sale_ask_view(struct redis *, const char *sku, redis_fn *, void *arg);
+bool sale_read_view(
+    const struct redis_value *, const char *run_id, struct sale_view *);
+
 /* --- Operating --- */
 
 /* A new definition; what is not given is kept from the sale before, or takes

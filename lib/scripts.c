@@ -24,3 +24,4 @@ EMBED(take);
 EMBED(settle);
 EMBED(state);
 EMBED(rebuild);
+EMBED(mend);

@@ -11,5 +11,6 @@ extern struct redis_script script_take;
 extern struct redis_script script_settle;
 extern struct redis_script script_state;
 extern struct redis_script script_rebuild;
+extern struct redis_script script_mend;
 
 #endif

@@ -82,6 +82,20 @@ uuid_is_valid(const char *text, size_t len)
 	return true;
 }
 
+int64_t
+uuid_time_ms(const char *text)
+{
+	uint8_t bytes[16];
+	int64_t ms = 0;
+
+	uuid_to_bytes(text, bytes);
+	if (bytes[6] >> 4 != 7)
+		return 0;
+	for (int i = 0; i < 6; i++)
+		ms = ms << 8 | bytes[i];
+	return ms;
+}
+
 void
 uuid_to_bytes(const char *text, uint8_t bytes[16])
 {

@@ -5,10 +5,48 @@ import json
 
 import pytest
 
+from harness.crowd import Load, accepted, rush
 from harness.wait import eventually, stays
 from harness.web import assert_problem
 
 pytestmark = pytest.mark.stacks("books")
+
+
+def key(sku, what):
+    return f"fs:{{{sku}}}:{what}"
+
+
+def verify(stack, sku):
+    """What flashsale verify says of a sale, and its exit code."""
+    done = stack.cli("verify", sku, "--json")
+    assert done.returncode in (0, 1), done
+    sale, = json.loads(done.stdout)["sales"]
+    assert sale["balances"] == (done.returncode == 0), done
+    assert len(sale["differences"]) == min(sale["differencesInAll"], 100)
+    return sale
+
+
+def kinds(stack, sku):
+    return sorted(d["kind"] for d in verify(stack, sku)["differences"])
+
+
+def repair(stack, sku):
+    """Run it dry, then really, then once more: the second time there is
+    nothing left to do."""
+    before = kinds(stack, sku)
+    dry = stack.cli("repair", sku, "--dry-run")
+    assert dry.returncode == 1 and "would" in dry.stdout, dry
+    assert kinds(stack, sku) == before
+    done = stack.cli("repair", sku)
+    assert done.returncode == 0, done
+    eventually(lambda: stack.outbox(sku) == 0
+               and stack.queue.depth() == 0)
+    again = stack.cli("repair", sku)
+    assert again.returncode == 0, again
+    assert again.stdout == f"{sku}  balances\n", again
+    sale = verify(stack, sku)
+    assert sale["balances"] and sale["drained"], sale
+    return done.stdout
 
 
 # --- Orders that MySQL will never take ---
@@ -81,3 +119,226 @@ def test_a_dead_order_of_the_sale_before(stack, new_sale):
         eventually(lambda: status(stack, sku, order) == "rejected")
         stays(lambda: stack.web.stock(sku)["remaining"] == 3, 0.5)
 
+
+
+# --- Nothing is wrong ---
+
+def test_after_a_race(stack, new_sale):
+    sku = new_sale(stock=100)
+    orders = [o.body["orderId"] for o in accepted(
+        rush(stack.web, sku, [f"u{n}" for n in range(400)], 50))]
+    stack.wait_settled(sku, orders)
+    sale = verify(stack, sku)
+    assert sale["balances"] and sale["drained"], sale
+    assert (sale["total"], sale["remaining"], sale["live"]) == (100, 0, 100)
+    text = stack.cli("verify", sku)
+    assert "balances" in text.stdout and sku in text.stdout, text
+    done = stack.cli("repair", sku)
+    assert done.returncode == 0 and done.stdout == f"{sku}  balances\n", done
+
+
+def test_no_false_alarm_while_people_buy(stack, new_sale):
+    sku = new_sale(stock=100_000, limit=0)
+    with Load(stack.web, sku, connections=16) as load:
+        eventually(lambda: len(load.outcomes) > 100)
+        for _ in range(5):
+            sale = verify(stack, sku)
+            assert sale["balances"], sale
+            assert sale["live"] + sale["remaining"] == sale["total"]
+        # Nor does repair find anything to do.
+        done = stack.cli("repair", sku, "--wait", 0)
+        assert done.returncode == 0 and "left for you" not in done.stdout
+    assert not load.failures
+    stack.wait_settled(sku, [
+        o.body["orderId"] for o in accepted(load.outcomes)])
+    assert verify(stack, sku)["drained"]
+
+
+def test_what_moves_is_not_lost(stack, new_sale):
+    sku = new_sale(stock=10)
+    with stack.without("worker"):
+        orders = [stack.web.buy(sku, f"u{n}").json["orderId"]
+                  for n in range(3)]
+        sale = verify(stack, sku)
+        assert sale["balances"] and not sale["drained"], sale
+        assert sale["movingInQueue"] == 3, sale
+    stack.wait_settled(sku, orders)
+    assert verify(stack, sku)["movingInQueue"] == 0
+
+
+def test_a_sale_that_is_not_there(stack, new_sku):
+    for command in ("verify", "repair"):
+        done = stack.cli(command, sku := new_sku())
+        assert done.returncode == 1 and sku in done.stderr, done
+
+
+# --- Damage, made by hand ---
+
+@pytest.fixture
+def sold(stack, new_sale):
+    """A sale of 10 units, of which 4 buyers have 7, drained: its SKU and the
+    orders by buyer."""
+    sku = new_sale(stock=10, limit=3)
+    orders = {user: stack.web.buy(sku, user, units, key=f"key-{user}")
+              .json["orderId"]
+              for user, units in (("ann", 1), ("bob", 2), ("cat", 3),
+                                  ("dan", 1))}
+    stack.wait_settled(sku, orders.values())
+    eventually(lambda: verify(stack, sku)["drained"])
+    return sku, orders
+
+
+def assert_as_sold(stack, sku, orders):
+    assert stack.web.stock(sku)["remaining"] == 3
+    assert stack.books.ids(sku) == sorted(orders.values())
+    assert stack.redis.hgetall(key(sku, "buyers")) == {
+        "ann": "1", "bob": "2", "cat": "3", "dan": "1"}
+    for user, order in orders.items():
+        eventually(lambda: status(stack, sku, order) == "confirmed")
+        units = {"bob": 2, "cat": 3}.get(user, 1)
+        again = stack.web.buy(sku, user, units, key=f"key-{user}")
+        assert again.json["orderId"] == order, again
+
+
+def forget_order(stack, sku, orders):
+    stack.redis.hdel(key(sku, "orders"), orders["bob"])
+
+
+def forget_everything_of_an_order(stack, sku, orders):
+    forget_order(stack, sku, orders)
+    stack.redis.hdel(key(sku, "buyers"), "bob")
+    stack.redis.hdel(key(sku, "requests"), "bob key-bob")
+    stack.redis.hincrby(key(sku, "sale"), "remaining", 2)
+
+
+def unit_too_few(stack, sku, orders):
+    stack.redis.hincrby(key(sku, "sale"), "remaining", -2)
+
+
+def unit_too_many(stack, sku, orders):
+    stack.redis.hincrby(key(sku, "sale"), "remaining", 1)
+
+
+def delete_row(stack, sku, orders):
+    stack.books.ask("DELETE FROM orders WHERE id = UNHEX(REPLACE(%s, '-', ''))",
+                    orders["cat"])
+
+
+def wrong_counter(stack, sku, orders):
+    stack.books.ask("UPDATE sales SET sold = sold + 1 WHERE sku = %s", sku)
+
+
+def wrong_status(stack, sku, orders):
+    stack.redis.hset(key(sku, "orders"), orders["dan"], "queued 1 dan")
+
+
+def rejected_but_booked(stack, sku, orders):
+    """Redis gave it up, with its units."""
+    stack.redis.hset(key(sku, "orders"), orders["dan"], "rejected 1 dan")
+    stack.redis.hdel(key(sku, "buyers"), "dan")
+    stack.redis.hincrby(key(sku, "sale"), "remaining", 1)
+
+
+def wrong_buyer(stack, sku, orders):
+    stack.redis.hincrby(key(sku, "buyers"), "ann", 1)
+
+
+def invented_buyer(stack, sku, orders):
+    stack.redis.hset(key(sku, "buyers"), "eve", 2)
+
+
+def forget_key(stack, sku, orders):
+    stack.redis.hdel(key(sku, "requests"), "ann key-ann")
+
+
+def dangling_key(stack, sku, orders):
+    stack.redis.hset(key(sku, "requests"), "eve k",
+                     "01a20417-87b3-7d6b-b48c-1ac814cd32da")
+
+
+@pytest.mark.parametrize("damage, named", [
+    (forget_order, ["unknown"]),
+    (forget_everything_of_an_order,
+     ["buyer", "request", "units", "unknown"]),
+    (unit_too_few, ["units"]),
+    (unit_too_many, ["units"]),
+    (delete_row, ["lost", "sold"]),
+    (wrong_counter, ["sold"]),
+    (wrong_status, ["status"]),
+    (rejected_but_booked, ["status"]),
+    (wrong_buyer, ["buyer"]),
+    (invented_buyer, ["buyer"]),
+    (forget_key, ["request"]),
+    (dangling_key, ["dangling"]),
+], ids=lambda value: getattr(value, "__name__", ""))
+def test_damage_is_named_and_mended(stack, sold, damage, named):
+    sku, orders = sold
+    damage(stack, sku, orders)
+    assert kinds(stack, sku) == named
+    repair(stack, sku)
+    assert_as_sold(stack, sku, orders)
+
+
+def test_an_order_whose_outbox_entry_is_gone(stack, new_sale, expect_errors):
+    """Nobody has it but the orders hash: it is sent once more."""
+    expect_errors("(?i)sqs|queue")
+    sku = new_sale(stock=5)
+    with stack.without("sqs"):
+        order = stack.web.buy(sku, "alice", key="k").json["orderId"]
+        stack.redis.delete(key(sku, "outbox"))
+    stack.wait_healed()
+    eventually(lambda: kinds(stack, sku) == ["lost"], what="named as lost")
+    repair(stack, sku)
+    stack.wait_settled(sku, [order])
+    row, = stack.books.orders(sku)
+    assert (row["request_key"], row["user_id"]) == ("k", "alice")
+    assert stack.web.stock(sku)["remaining"] == 4
+
+
+def test_a_parked_order_that_redis_was_not_told_of(stack, new_sale):
+    sku = new_sale(stock=5)
+    user = f"cursed-{sku}"
+    with refused_by_mysql(stack, user):
+        order = stack.web.buy(sku, user).json["orderId"]
+        eventually(lambda: status(stack, sku, order) == "rejected")
+    stack.redis.hset(key(sku, "orders"), order, f"queued 1 {user}")
+    stack.redis.hset(key(sku, "buyers"), user, 1)
+    stack.redis.hincrby(key(sku, "sale"), "remaining", -1)
+    assert kinds(stack, sku) == ["dead"]
+    repair(stack, sku)
+    assert stack.web.stock(sku)["remaining"] == 5
+    assert status(stack, sku, order) == "rejected"
+
+
+def test_what_only_a_person_can_decide(stack, sold):
+    """Over the limit, a key used twice, another buyer: named, not touched."""
+    sku, orders = sold
+    stack.books.ask(
+        "UPDATE orders SET user_id = 'cat', request_key = 'key-cat' "
+        "WHERE id = UNHEX(REPLACE(%s, '-', ''))", orders["dan"])
+    found = kinds(stack, sku)
+    assert {"content", "limit", "key_twice"} <= set(found), found
+    done = stack.cli("repair", sku)
+    assert done.returncode == 1 and "left for you" in done.stdout, done
+
+
+def test_an_order_that_mysql_rejected(stack, new_sale, expect_errors):
+    """The last guard: its unit belongs to somebody whom Redis forgot, and is
+    not sold again."""
+    expect_errors("orders rejected")
+    sku = new_sale(stock=2, limit=0)
+    first = stack.web.buy(sku, "alice").json["orderId"]
+    stack.wait_settled(sku, [first])
+    forget_order(stack, sku, {"bob": first})
+    stack.redis.hincrby(key(sku, "sale"), "remaining", 1)
+    second, third = (stack.web.buy(sku, user).json["orderId"]
+                     for user in ("bob", "cat"))
+    eventually(lambda: {status(stack, sku, second), status(stack, sku, third)}
+               == {"confirmed", "rejected"})
+    assert_problem(stack.web.buy(sku, "dan"), 409, "sold_out")
+    sale = verify(stack, sku)
+    assert sale["rejectedOrders"] == 1
+    assert "unknown" in [d["kind"] for d in sale["differences"]]
+    repair(stack, sku)
+    assert stack.web.stock(sku)["remaining"] == 0
+    assert_problem(stack.web.buy(sku, "dan"), 409, "sold_out")

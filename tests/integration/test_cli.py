@@ -89,7 +89,8 @@ def test_opens_and_closes(stack, new_sku):
     ["pause"], ["status", "a b"], ["status", "--no-such"], ["attack", "-n"],
     ["attack", "-n", "0"], ["attack", "-n", "x"], ["attack", "-c", "0"],
     ["attack", "extra"], ["attack", "--url", "ftp://x"], ["nonsense"], [],
-    ["drain", "--timeout", "x"], ["migrate", "x"]])
+    ["drain", "--timeout", "x"], ["migrate", "x"], ["verify", "x", "y"],
+    ["verify", "--no-such"], ["repair", "--wait", "x"]])
 def test_wrong_usage(stack, arguments):
     done = stack.cli(*arguments)
     assert done.returncode == 64, done
@@ -103,8 +104,8 @@ def test_commands_about_an_unknown_sale(stack, new_sku, command):
 
 
 @pytest.mark.parametrize("command", [
-    "open", "reset", "pause", "resume", "close", "status", "books", "drain",
-    "attack", "migrate"])
+    "open", "reset", "pause", "resume", "close", "status", "books", "verify",
+    "repair", "drain", "attack", "migrate"])
 def test_every_command_has_help(stack, command):
     assert command in ok(stack.cli("--help"))
     assert command in ok(stack.cli(command, "--help"))
@@ -209,7 +210,8 @@ def test_attack_where_nobody_listens(stack):
 
 @pytest.mark.parametrize("command", [
     ["status"], ["open", "x", "--stock", "1"], ["reset", "x", "--stock", "1"],
-    ["pause", "x"], ["books", "x"], ["drain", "x", "--timeout", "5"]])
+    ["pause", "x"], ["books", "x"], ["drain", "x", "--timeout", "5"],
+    ["verify"], ["verify", "x"], ["repair", "x", "--wait", "0"]])
 def test_without_redis(stack, command):
     done = stack.cli(*command, REDIS_URL="unix:///nonexistent/redis")
     assert done.returncode == 69 and done.stderr, done

@@ -27,6 +27,7 @@ class Books:
         try:
             connection = pymysql.connect(
                 **self._where, charset="utf8mb4", connect_timeout=5,
+                autocommit=True,
                 cursorclass=pymysql.cursors.DictCursor)
         except pymysql.err.OperationalError as error:
             raise ConnectionError(str(error)) from error

@@ -1,0 +1,231 @@
+/* The books of a sale in Redis: one transaction reads, one script mends. */
+#include "books.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arguments.h"
+#include "log.h"
+#include "scripts.h"
+
+/* --- Reading --- */
+
+struct reading {
+	struct redis *redis;
+	struct books_reader reader;
+	sale_view_fn *fn;
+	void *arg;
+	char sku[SKU_MAX + 1];
+};
+
+static void
+read_orders(const struct reading *r, const struct redis_value *list)
+{
+	struct order_view order;
+
+	for (size_t i = 0; i + 1 < redis_array_size(list); i += 2)
+		if (sale_read_order(redis_at(list, i + 1), &order))
+			r->reader.order(
+			    redis_text(redis_at(list, i)), &order, r->arg);
+}
+
+static void
+read_buyers(const struct reading *r, const struct redis_value *list)
+{
+	for (size_t i = 0; i + 1 < redis_array_size(list); i += 2)
+		r->reader.buyer(redis_text(redis_at(list, i)),
+		    redis_int(redis_at(list, i + 1)), r->arg);
+}
+
+static void
+read_requests(const struct reading *r, const struct redis_value *list)
+{
+	for (size_t i = 0; i + 1 < redis_array_size(list); i += 2)
+		r->reader.request(redis_text(redis_at(list, i)),
+		    redis_text(redis_at(list, i + 1)), r->arg);
+}
+
+static void
+on_whole(enum err err, const struct redis_value *v, void *arg)
+{
+	struct reading *r = arg;
+	struct sale_view view = {.recovering = false};
+
+	if (err == ERR_REFUSED)
+		log_error("books of %s: Redis says: %s", r->sku, redis_text(v));
+	if (err == ERR_OK &&
+	    !sale_read_view(redis_at(v, 0), redis_run_id(r->redis), &view))
+		err = ERR_NOT_FOUND;
+	if (err == ERR_OK) {
+		memcpy(view.sale.sku, r->sku, sizeof(r->sku));
+		view.outbox = redis_int(redis_at(v, 4));
+		read_orders(r, redis_at(v, 1));
+		read_buyers(r, redis_at(v, 2));
+		read_requests(r, redis_at(v, 3));
+	}
+	r->fn(err, &view, r->arg);
+	free(r);
+}
+
+/* The last answer of the transaction has them all. */
+static void
+on_queued(enum err err, const struct redis_value *v, void *arg)
+{
+	(void)err;
+	(void)v;
+	(void)arg;
+}
+
+static void
+ask_about(
+    struct redis *redis, const char *command, const char *sku, const char *what)
+{
+	char key[KEY_SIZE];
+
+	snprintf(key, sizeof(key), "fs:{%s}:%s", sku, what);
+	redis_call(redis, on_queued, NULL, command, key, NULL);
+}
+
+void
+books_read(struct redis *redis, const char *sku,
+    const struct books_reader *reader, sale_view_fn *fn, void *arg)
+{
+	struct reading *r = malloc(sizeof(*r));
+
+	if (r == NULL)
+		abort();
+	*r = (struct reading){redis, *reader, fn, arg, ""};
+	snprintf(r->sku, sizeof(r->sku), "%s", sku);
+	redis_call(redis, on_queued, NULL, "MULTI", NULL);
+	sale_ask_view(redis, sku, on_queued, NULL);
+	ask_about(redis, "HGETALL", sku, "orders");
+	ask_about(redis, "HGETALL", sku, "buyers");
+	ask_about(redis, "HGETALL", sku, "requests");
+	ask_about(redis, "XLEN", sku, "outbox");
+	redis_call(redis, on_whole, r, "EXEC", NULL);
+}
+
+/* --- Mending --- */
+
+struct mending {
+	books_mended_fn *fn;
+	void *arg;
+};
+
+static void
+on_mended(enum err err, const struct redis_value *v, void *arg)
+{
+	struct mending *m = arg;
+	const char *status = redis_text(redis_at(v, 0));
+
+	if (err == ERR_REFUSED)
+		log_error("mend: Redis says: %s", redis_text(v));
+	else if (err == ERR_OK && strcmp(status, "gone") == 0)
+		err = ERR_NOT_FOUND;
+	else if (err == ERR_OK && strcmp(status, "recovering") == 0)
+		err = ERR_THROTTLED;
+	m->fn(
+	    err, redis_int(redis_at(v, 1)), redis_int(redis_at(v, 2)), m->arg);
+	free(m);
+}
+
+static void
+start(struct arguments *a, struct redis *redis, struct books_sale sale,
+    const char *step)
+{
+	arguments_init(a);
+	arguments_add_key(a, sale.sku, "sale");
+	arguments_add_key(a, sale.sku, "buyers");
+	arguments_add_key(a, sale.sku, "requests");
+	arguments_add_key(a, sale.sku, "orders");
+	arguments_add_key(a, sale.sku, "outbox");
+	arguments_add_text(a, sale.sale_id);
+	arguments_add_text(a, redis_run_id(redis));
+	arguments_add_text(a, step);
+}
+
+static void
+call(struct redis *redis, const struct arguments *a, books_mended_fn *fn,
+    void *arg)
+{
+	struct mending *m = malloc(sizeof(*m));
+
+	if (m == NULL)
+		abort();
+	*m = (struct mending){fn, arg};
+	redis_eval(redis, &script_mend, a->n_keys, a->list, a->n, on_mended, m);
+}
+
+void
+books_adopt(struct redis *redis, struct books_sale sale,
+    const struct order *order, const char *state, books_mended_fn *fn,
+    void *arg)
+{
+	struct arguments a;
+
+	start(&a, redis, sale, "adopt");
+	arguments_add_text(&a, order->id);
+	arguments_add_text(&a, state);
+	arguments_add_number(&a, order->quantity);
+	arguments_add_text(&a, order->user_id);
+	arguments_add_text(&a, order->request_key);
+	call(redis, &a, fn, arg);
+}
+
+void
+books_resend(struct redis *redis, struct books_sale sale, const char *order_id,
+    const char *request_key, int64_t reserved_at, books_mended_fn *fn,
+    void *arg)
+{
+	struct arguments a;
+
+	start(&a, redis, sale, "resend");
+	arguments_add_text(&a, order_id);
+	arguments_add_text(&a, request_key);
+	arguments_add_number(&a, reserved_at);
+	call(redis, &a, fn, arg);
+}
+
+static void
+mend_request(struct redis *redis, struct books_sale sale, const char *step,
+    const char *const names[3], books_mended_fn *fn, void *arg)
+{
+	struct arguments a;
+
+	start(&a, redis, sale, step);
+	for (int i = 0; i < 3; i++)
+		arguments_add_text(&a, names[i]);
+	call(redis, &a, fn, arg);
+}
+
+void
+books_remember(struct redis *redis, struct books_sale sale,
+    const char *order_id, const char *user_id, const char *request_key,
+    books_mended_fn *fn, void *arg)
+{
+	const char *const names[] = {order_id, user_id, request_key};
+
+	mend_request(redis, sale, "remember", names, fn, arg);
+}
+
+void
+books_forget(struct redis *redis, struct books_sale sale, const char *order_id,
+    const char *user_id, const char *request_key, books_mended_fn *fn,
+    void *arg)
+{
+	const char *const names[] = {order_id, user_id, request_key};
+
+	mend_request(redis, sale, "forget", names, fn, arg);
+}
+
+void
+books_balance(struct redis *redis, struct books_sale sale, bool may_return,
+    books_mended_fn *fn, void *arg)
+{
+	struct arguments a;
+
+	start(&a, redis, sale, "balance");
+	arguments_add_text(&a, may_return ? "all" : "");
+	call(redis, &a, fn, arg);
+}
