@@ -305,10 +305,31 @@ sort(void *array, size_t n, size_t each,
 		qsort(array, n, each, compare);
 }
 
+static struct audit_order *
+find_order(const struct audit *a, const char *id)
+{
+	struct audit_order key = {.redis = ORDER_ABSENT};
+	size_t low = 0, high = a->orders_n;
+
+	strncpy(key.id, id, sizeof(key.id) - 1);
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = strcmp(key.id, a->orders[middle].id);
+
+		if (order == 0)
+			return &a->orders[middle];
+		if (order < 0)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return NULL;
+}
+
 void
 audit_close(struct audit *a)
 {
-	struct audit_order *orders = a->orders;
+	struct audit_order *orders = a->orders, *o;
 	size_t i, n = 0;
 
 	sort(orders, a->orders_n, sizeof(*orders), compare_orders);
@@ -319,6 +340,13 @@ audit_close(struct audit *a)
 			orders[n++] = orders[i];
 	}
 	a->orders_n = n;
+	/* What only Redis has knows its key from there. */
+	for (i = 0; i < a->requests_n; i++) {
+		o = find_order(a, a->requests[i].order_id);
+		if (o != NULL && o->request_key[0] == '\0' &&
+		    strcmp(o->user_id, a->requests[i].user_id) == 0)
+			o->request_key = a->requests[i].request_key;
+	}
 }
 
 /* --- One order --- */
@@ -519,27 +547,6 @@ judge_buyers(struct court *c)
 		}
 		judge_buyer(c, sum);
 	}
-}
-
-static const struct audit_order *
-find_order(const struct audit *a, const char *id)
-{
-	struct audit_order key = {.redis = ORDER_ABSENT};
-	size_t low = 0, high = a->orders_n;
-
-	strncpy(key.id, id, sizeof(key.id) - 1);
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		int order = strcmp(key.id, a->orders[middle].id);
-
-		if (order == 0)
-			return &a->orders[middle];
-		if (order < 0)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return NULL;
 }
 
 /* All that has one user and key: list[0] is Redis' entry, if there is one. */

@@ -104,6 +104,23 @@ test_moving_or_lost(void **state)
 	}
 }
 
+/* It is needed to send the order once more. */
+static void
+test_the_key_of_a_lost_order(void **state)
+{
+	struct audit a = sale_of_ten(9, 0);
+
+	(void)state;
+	audit_add_redis(&a, ONE, "queued", 1, "ann");
+	audit_add_buyer(&a, "ann", 1);
+	audit_add_request(&a, "ann k", ONE);
+	audit_close(&a);
+	audit_judge(&a);
+	assert_int_equal(a.differences_n, 1);
+	assert_string_equal(a.differences[0].request_key, "k");
+	audit_free(&a);
+}
+
 static void
 test_moving_is_counted(void **state)
 {
@@ -346,6 +363,7 @@ main(void)
 	    cmocka_unit_test(test_an_empty_sale),
 	    cmocka_unit_test(test_one_order_everywhere),
 	    cmocka_unit_test(test_moving_or_lost),
+	    cmocka_unit_test(test_the_key_of_a_lost_order),
 	    cmocka_unit_test(test_moving_is_counted),
 	    cmocka_unit_test(test_unknown_to_redis),
 	    cmocka_unit_test(test_rejected_and_unknown),
