@@ -22,7 +22,11 @@ STACKS = {
     "lighttpd": {"WEB": "lighttpd"},
     "nginx-spawn-fcgi": {"WEB": "nginx", "FCGI_LAUNCH": "spawn-fcgi"},
     "lighttpd-spawn-fcgi": {"WEB": "lighttpd", "FCGI_LAUNCH": "spawn-fcgi"},
+    # No SQS: the worker reads the outboxes.
+    "queue-redis": {"WEB": "nginx", "QUEUE": "redis"},
+    "lighttpd-queue-redis": {"WEB": "lighttpd", "QUEUE": "redis"},
     # Their parts get stopped and killed.
+    "queue-redis-outages": {"WEB": "nginx", "QUEUE": "redis"},
     "outages": {"WEB": "nginx"},
     "recovery": {"WEB": "nginx"},
     "processes": {"WEB": "nginx"},

@@ -9,6 +9,8 @@ import pytest
 from harness.wait import eventually
 from harness.web import JSON, assert_problem
 
+pytestmark = pytest.mark.stacks("nginx", "lighttpd", "queue-redis")
+
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}"
                    r"-[0-9a-f]{12}")
 

@@ -4,9 +4,12 @@ import pytest
 
 from harness.crowd import accepted, count, rush
 
+pytestmark = pytest.mark.stacks("nginx", "lighttpd", "queue-redis")
+
 # The whole path, on every way of starting it.
 EVERYWHERE = pytest.mark.stacks("nginx", "lighttpd", "nginx-spawn-fcgi",
-                                "lighttpd-spawn-fcgi")
+                                "lighttpd-spawn-fcgi", "queue-redis",
+                                "lighttpd-queue-redis")
 
 
 @EVERYWHERE

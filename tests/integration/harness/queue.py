@@ -1,4 +1,4 @@
-"""A queue, over SQS' JSON protocol."""
+"""A queue: over SQS' JSON protocol, or the outboxes in Redis."""
 
 import importlib.util
 import json
@@ -71,3 +71,21 @@ class Queue:
         attributes = self.call("GetQueueAttributes",
                                AttributeNames=names)["Attributes"]
         return sum(int(attributes.get(name, 0)) for name in names)
+
+
+class Outboxes:
+    """With QUEUE=redis: the streams of all SKUs together."""
+
+    def __init__(self, redis):
+        self._redis = redis
+
+    def depth(self):
+        return sum(self._redis.xlen(f"fs:{{{sku}}}:outbox")
+                   for sku in self._redis.smembers("fs:sales"))
+
+
+class Nothing:
+    """There are no dead letters without SQS."""
+
+    def depth(self):
+        return 0

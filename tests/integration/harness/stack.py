@@ -14,7 +14,7 @@ from . import processes
 from .books import Books
 from .crowd import count_states, rush
 from .logs import SANITIZER, LogReader, complaints
-from .queue import Queue
+from .queue import Nothing, Outboxes, Queue
 from .standin import Standin
 from .wait import eventually
 from .web import Web, assert_problem
@@ -54,7 +54,8 @@ def _read_env(path):
 
 
 class Stack:
-    """All parts, by name: redis, mariadb, sqs, fcgi, worker, web."""
+    """All parts, by name: redis, mariadb, sqs, fcgi, worker, web.  With
+    QUEUE=redis there is no sqs."""
 
     def __init__(self, directory, settings=None, redis_group=None,
                  **variables):
@@ -104,12 +105,18 @@ class Stack:
         self.redis = self.redis_group.client if self.redis_group \
             else redis.Redis.from_url(
                 self.env["REDIS_URL"], decode_responses=True)
+        self._find_queues()
+        return self
+
+    def _find_queues(self):
+        if self.env["QUEUE"] == "redis":
+            self.queue, self.dlq = Outboxes(self.redis), Nothing()
+            return
         self.queue, self.dlq = (
             Queue(self.env, self.env[name])
             for name in ("SQS_QUEUE_URL", "SQS_DLQ_URL"))
         self.standin = Standin(self.env["SQS_ENDPOINT"],
                                self.directory / "data/sqs")
-        return self
 
     def down(self):
         self._run("down")
