@@ -16,6 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/integration"))
 os.environ.setdefault("PROGRAMS", "build/fail")
 
+import network                                  # noqa: E402
 from harness import processes                   # noqa: E402
 from harness.stack import PROGRAMS, Stack       # noqa: E402
 from harness.wait import eventually             # noqa: E402
@@ -154,6 +155,7 @@ class Arena:
         self.points = directory / "failpoints"
         self.clock = directory / "clock"
         self.killed = 0     # processes that a fault has killed
+        self.network = None     # where the worker is alone, if it can be
 
     # --- Up and down ---
 
@@ -165,6 +167,10 @@ class Arena:
         self.stack.up()
         self.sqs = Sqs(self.stack.standin)
         self._durable_redis()
+        if network.is_possible():
+            self.network = network.Network(
+                int(self.stack.env["SQS_ENDPOINT"].rpartition(":")[2]),
+                str(self.stack.directory / "run/redis.sock"))
         self._supervise_worker()
         self.stack.sv("down", "fcgi")
         run = self.stack.directory / "run"
@@ -178,6 +184,8 @@ class Arena:
     def down(self):
         self.masters.close()
         self.stack.down()
+        if self.network:
+            self.network.close()
 
     def environment(self):
         """Of the programs: failpoints, and a clock that can be moved."""
@@ -200,8 +208,13 @@ class Arena:
         """The stack's own way of starting it, with our environment."""
         run = self.stack.directory / "service/worker/run"
         first, rest = run.read_text().split("\n", 1)
+        environment = self.environment()
+        if self.network:
+            environment.update(self.network.environment)
+            rest = rest.replace("exec chpst", "exec ip netns exec "
+                                f"{self.network.name} chpst")
         exports = "".join(f"export {name}='{value}'\n"
-                          for name, value in self.environment().items())
+                          for name, value in environment.items())
         run.write_text(f"{first}\n{exports}{rest}")
         self.stack.sv("restart", "worker")
 

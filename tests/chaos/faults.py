@@ -19,6 +19,7 @@ import time
 
 import pymysql
 
+import network
 from harness.wait import eventually
 
 Fault = collections.namedtuple("Fault", "name strike allowed about")
@@ -349,6 +350,17 @@ def mysql_refuses(arena, sku, rng):
         END IF""")
     yield 1.5
     _administer(arena, "DROP TRIGGER IF EXISTS chaos_refuses")
+
+
+# --- The network ---
+
+if network.is_possible():
+    @fault("network.cut")
+    def network_cut(arena, sku, rng):
+        """The worker and MySQL are cut off from Redis and SQS."""
+        arena.network.cut()
+        yield 2
+        arena.network.mend()
 
 
 # --- The clock ---
