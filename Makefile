@@ -168,12 +168,17 @@ test: ## everything that proves the engine
 
 # SEED= ROUNDS= FIRST= FAULTS=name,name...
 chaos: ## kill it at every step, at random, and compare the books (SEED ROUNDS)
-	deploy/local/packages build stack test
+	deploy/local/packages build stack standin test
 	$(MAKE) -j$(JOBS) FAIL=1 all
 	tests/chaos/run $(if $(SEED),--seed $(SEED)) \
 		$(if $(ROUNDS),--rounds $(ROUNDS)) \
 		$(if $(FIRST),--first $(FIRST)) \
 		$(if $(FAULTS),--faults $(FAULTS))
+
+chaos-sabotage: ## does the judge notice programs that break the promise?
+	deploy/local/packages build stack standin test
+	tests/chaos/sabotage/build
+	tests/chaos/run --sabotage $(if $(SEED),--seed $(SEED))
 
 unit-tests: $(UNIT_TESTS)
 

@@ -47,9 +47,9 @@ def _failpoint(name, point, passes, **allowed):
 
 # --- The responders ---
 
-_failpoint("fcgi.reserved", "fcgi_reserved", 8, failures=True)
-_failpoint("fcgi.acknowledged", "fcgi_acknowledged", 8, failures=True)
-_failpoint("fcgi.replied", "fcgi_replied", 8, failures=True)
+_failpoint("fcgi.reserved", "fcgi_reserved", 5, failures=True)
+_failpoint("fcgi.acknowledged", "fcgi_acknowledged", 5, failures=True)
+_failpoint("fcgi.replied", "fcgi_replied", 5, failures=True)
 
 
 @fault("fcgi.killed", failures=True)

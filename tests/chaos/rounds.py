@@ -29,12 +29,12 @@ GENTLE = [name for name, fault in FAULTS.items()
           if not fault.allowed.get("failures")]
 
 
-def _plan(rng, number, seed, faults):
+def _plan(rng, number, seed, faults, latest=RUSH_SECONDS - 0.5):
     return Plan(number, f"{seed}/{number}", stock=rng.randint(20, 500),
                 limit=rng.choice((0, 1, 2, 3, 3)),
                 buyers=rng.randint(100, 250), seconds=RUSH_SECONDS,
-                faults=sorted((round(rng.uniform(0.2, RUSH_SECONDS - 0.5), 2),
-                               name) for name in faults))
+                faults=sorted((round(rng.uniform(0.1, latest), 2), name)
+                              for name in faults))
 
 
 def draw(seed, number, names=None):
@@ -49,14 +49,14 @@ def draw(seed, number, names=None):
 def draw_short(seed):
     """Each fault once, in as few rounds as is decent: the harmless ones in
     pairs, so that failed requests are noticed, and the others too."""
-    rng = random.Random(seed)
+    rng = random.Random(f"{seed}")
     rounds = []
     for gentle in (True, False):
         names = [name for name in sorted(FAULTS)
                  if (name in GENTLE) == gentle]
         rng.shuffle(names)
         rounds += [names[i:i + 2] for i in range(0, len(names), 2)]
-    return [_plan(rng, n, seed, names)
+    return [_plan(rng, n, seed, names, latest=0.8)
             for n, names in enumerate(rounds, 1)]
 
 
@@ -70,7 +70,8 @@ def _finish(work):
 
 
 class Round:
-    def __init__(self, arena, plan):
+    def __init__(self, arena, plan, patience=DRAIN_SECONDS):
+        self.patience = patience    # seconds until all must be at rest
         self.arena, self.stack, self.plan = arena, arena.stack, plan
         self.sku = f"chaos-{plan.seed.replace('/', '-')}"
         self.folder = arena.directory / f"round-{plan.number}"
@@ -169,7 +170,7 @@ class Round:
         return ""
 
     def _drain(self):
-        deadline = time.monotonic() + DRAIN_SECONDS
+        deadline = time.monotonic() + self.patience
         release = 0
         while True:
             try:
