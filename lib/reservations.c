@@ -184,7 +184,8 @@ read_answers(struct batch *b, const struct redis_value *v)
 	const char *status = redis_text(redis_at(v, AT_STATUS));
 
 	if (strcmp(status, "no_sale") == 0) {
-		sale_check_epoch(b->redis, on_absence_checked, b);
+		sale_check_absence(
+		    b->redis, b->sku, NULL, on_absence_checked, b);
 		return;
 	}
 	if (strcmp(status, "ok") != 0) {

@@ -27,8 +27,10 @@ struct question {
 	} fn;
 	void *arg;
 	char sku[SKU_MAX + 1];
+	char order_id[UUID_TEXT_SIZE];
 	struct redis *redis;
-	enum err err; /* of the first of two commands */
+	enum err err;  /* of the first of two commands */
+	bool complete; /* said by the first of two commands */
 	union {
 		struct sale_view seen;
 		struct order_view found;
@@ -303,7 +305,7 @@ on_outbox_length(enum err err, const struct redis_value *v, void *arg)
 	if (q->err != ERR_OK)
 		err = q->err;
 	if (err == ERR_NOT_FOUND)
-		sale_check_epoch(q->redis, on_sight_checked, q);
+		sale_check_absence(q->redis, q->sku, NULL, on_sight_checked, q);
 	else
 		answer_view(q, err);
 }
@@ -417,7 +419,8 @@ on_previous_found(enum err err, const struct redis_value *v, void *arg)
 			q->err = ERR_NOT_FOUND;
 	}
 	if (q->err == ERR_NOT_FOUND)
-		sale_check_epoch(q->redis, on_order_absence_checked, q);
+		sale_check_absence(
+		    q->redis, q->sku, q->order_id, on_order_absence_checked, q);
 	else
 		answer_order(q, q->err);
 }
@@ -431,6 +434,7 @@ sale_find_order(struct redis *redis, const char *sku, const char *order_id,
 
 	q->fn.order = fn;
 	q->redis = redis;
+	snprintf(q->order_id, sizeof(q->order_id), "%s", order_id);
 	snprintf(orders, sizeof(orders), "fs:{%s}:orders", sku);
 	snprintf(previous, sizeof(previous), "fs:{%s}:orders:previous", sku);
 	redis_call(redis, on_order_found, q, "HGET", orders, order_id, NULL);
@@ -575,6 +579,45 @@ sale_check_epoch(struct redis *redis, sale_epoch_fn *fn, void *arg)
 	q->fn.epoch = fn;
 	q->redis = redis;
 	redis_call(redis, on_epoch, q, "GET", "fs:epoch", NULL);
+}
+
+static void
+on_epoch_before(enum err err, const struct redis_value *v, void *arg)
+{
+	struct question *q = arg;
+	const char *here = redis_run_id(q->redis);
+
+	q->err = err;
+	q->complete = here[0] == '\0' || strcmp(redis_text(v), here) == 0;
+}
+
+static void
+on_looked_again(enum err err, const struct redis_value *v, void *arg)
+{
+	struct question *q = arg;
+
+	q->fn.epoch(q->err != ERR_OK ? q->err : err,
+	    q->complete && redis_int(v) == 0, q->arg);
+	free(q);
+}
+
+void
+sale_check_absence(struct redis *redis, const char *sku, const char *order_id,
+    sale_epoch_fn *fn, void *arg)
+{
+	struct question *q = question_new(sku, arg);
+	char key[KEY_SIZE];
+
+	q->fn.epoch = fn;
+	q->redis = redis;
+	redis_call(redis, on_epoch_before, q, "GET", "fs:epoch", NULL);
+	snprintf(key, sizeof(key), "fs:{%s}:%s", sku,
+	    order_id == NULL ? "sale" : "orders");
+	if (order_id == NULL)
+		redis_call(redis, on_looked_again, q, "EXISTS", key, NULL);
+	else
+		redis_call(
+		    redis, on_looked_again, q, "HEXISTS", key, order_id, NULL);
 }
 
 void

@@ -170,6 +170,14 @@ typedef void sale_epoch_fn(enum err, bool complete, void *arg);
 
 /* Is everything rebuilt for the Redis that we are connected to? */
 void sale_check_epoch(struct redis *, sale_epoch_fn *, void *arg);
+/*
+ * Something was not found: a sale, or, unless NULL, one of its orders.  Does it
+ * not exist?  complete: everything was here, and then it was still absent.  In
+ * that order, or a sale that is rebuilt between two questions would seem never
+ * to have been.
+ */
+void sale_check_absence(struct redis *, const char *sku, const char *order_id,
+    sale_epoch_fn *, void *arg);
 /* Everything is. */
 void sale_set_epoch(struct redis *, sale_done_fn *, void *arg);
 

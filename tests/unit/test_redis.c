@@ -18,6 +18,7 @@
 #include "clock.h"
 #include "log.h"
 #include "redis.h"
+#include "sale.h"
 
 #define PATIENCE 20 /* seconds until a condition must hold */
 #define TIMEOUT_MS 300
@@ -272,6 +273,50 @@ test_a_replica_is_found_without_a_word(void **state)
 	assert_string_not_equal(redis_run_id(t.redis), before);
 }
 
+static void
+on_absence(enum err err, bool complete, void *arg)
+{
+	(void)arg;
+	t.answers++;
+	t.err = err;
+	t.number = complete;
+}
+
+static bool
+is_absent(const char *sku, const char *order_id)
+{
+	unsigned before = t.answers;
+
+	sale_check_absence(t.redis, sku, order_id, on_absence, NULL);
+	EVENTUALLY(t.answers == before + 1);
+	assert_int_equal(t.err, ERR_OK);
+	return t.number != 0;
+}
+
+/* What was looked for in vain may have been rebuilt since: it is absent only
+ * when it is so after everything was here. */
+static void
+test_absence(void **state)
+{
+	(void)state;
+	ASK("SET", "fs:epoch", "of another Redis");
+	assert_false(is_absent("x", NULL));
+	ASK("SET", "fs:epoch", redis_run_id(t.redis));
+	assert_true(is_absent("x", NULL));
+	assert_true(is_absent("x", "o1"));
+	ASK("HSET", "fs:{x}:sale", "sale_id", "s");
+	ASK("HSET", "fs:{x}:orders", "o1", "queued 1 u");
+	assert_false(is_absent("x", NULL));
+	assert_false(is_absent("x", "o1"));
+	assert_true(is_absent("x", "o2"));
+	stop_server();
+	unlink(t.path);
+	EVENTUALLY(!redis_is_ready(t.redis));
+	sale_check_absence(t.redis, "x", NULL, on_absence, NULL);
+	EVENTUALLY(t.err != ERR_OK);
+	start_server();
+}
+
 int
 main(void)
 {
@@ -284,6 +329,7 @@ main(void)
 	    TEST(test_free_answers_what_waits),
 	    TEST(test_a_replica_is_left_at_its_first_word),
 	    TEST(test_a_replica_is_found_without_a_word),
+	    TEST(test_absence),
 	};
 
 	log_init("test_redis", LOG_LEVEL_ERROR, false);
