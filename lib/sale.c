@@ -258,6 +258,7 @@ sale_read_view(
 		sale->state = SALE_CLOSED;
 	view->recovering = run_id[0] != '\0' &&
 			   strcmp(run_id, redis_text(redis_at(v, 12))) != 0;
+	view->confirmed = redis_int(redis_at(v, 13));
 	return true;
 }
 
@@ -318,7 +319,7 @@ sale_ask_view(struct redis *redis, const char *sku, redis_fn *fn, void *arg)
 	snprintf(key, sizeof(key), "fs:{%s}:sale", sku);
 	redis_call(redis, fn, arg, "HMGET", key, "sale_id", "name", "revision",
 	    "total", "remaining", "limit", "opens_at", "closes_at", "price",
-	    "currency", "created_at", "state", "epoch", NULL);
+	    "currency", "created_at", "state", "epoch", "confirmed", NULL);
 }
 
 void

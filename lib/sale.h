@@ -84,8 +84,9 @@ void sale_settle(struct redis *, const char *sku, const struct settlement *,
 struct sale_view {
 	struct sale sale;
 	int64_t remaining;
-	bool recovering; /* this Redis may have lost orders of it */
-	int64_t outbox;	 /* entries waiting */
+	int64_t confirmed; /* units that MySQL has */
+	bool recovering;   /* this Redis may have lost orders of it */
+	int64_t outbox;	   /* entries waiting */
 };
 
 /* What a buyer sees at that moment: "on_sale", "sold_out", "not_open",

@@ -100,7 +100,7 @@ local function balance_buyers(wanted)
 end
 
 local function balance(how)
-  local wanted, units = {}, 0
+  local wanted, units, confirmed = {}, 0, 0
   local list = redis.call('HVALS', orders)
   for i = 1, #list do
     local state, quantity, user =
@@ -108,6 +108,9 @@ local function balance(how)
     if live[state] then
       units = units + quantity
       wanted[user] = (wanted[user] or 0) + quantity
+    end
+    if state == 'confirmed' then
+      confirmed = confirmed + quantity
     end
   end
   -- Never less than none: MySQL rejects the orders that are too many.
@@ -117,6 +120,7 @@ local function balance(how)
     gap = 0
   end
   local changed = balance_buyers(wanted)
+  redis.call('HSET', sale_key, 'confirmed', confirmed)
   if gap ~= 0 then
     redis.call('HINCRBY', sale_key, 'remaining', gap)
   end

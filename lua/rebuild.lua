@@ -40,6 +40,11 @@ local function count(quantity, user)
   redis.call('HINCRBY', buyers, user, quantity)
 end
 
+-- Units that MySQL has: +quantity or -quantity.
+local function confirm(quantity)
+  redis.call('HINCRBY', sale_key, 'confirmed', quantity)
+end
+
 -- An order that is not in the orders hash yet.
 local function add(id, state, quantity, user, request_key)
   redis.call('HSET', orders, id, state .. ' ' .. quantity .. ' ' .. user)
@@ -48,6 +53,9 @@ local function add(id, state, quantity, user, request_key)
   end
   if live[state] then
     count(quantity, user)
+  end
+  if state == 'confirmed' then
+    confirm(quantity)
   end
 end
 
@@ -68,6 +76,9 @@ local function count_surviving_orders()
       string.match(list[i], '^(%S+) (%d+) (.*)$')
     if live[state] then
       count(quantity, user)
+    end
+    if state == 'confirmed' then
+      confirm(quantity)
     end
   end
 end
@@ -106,7 +117,7 @@ local function begin()
       'state', ARGV[15])
   end
   redis.call('UNLINK', buyers)
-  redis.call('HSET', sale_key, 'epoch', rebuilding,
+  redis.call('HSET', sale_key, 'epoch', rebuilding, 'confirmed', 0,
     'remaining', redis.call('HGET', sale_key, 'total'))
   lease(tonumber(ARGV[4]))
   count_surviving_orders()
@@ -131,6 +142,11 @@ if step == 'add' then
       local state, rest = string.match(known, '^(%S+)( .*)$')
       if live[state] and not live[ARGV[i + 1]] then
         count(-ARGV[i + 2], ARGV[i + 3])
+      end
+      if state ~= ARGV[i + 1] and ARGV[i + 1] == 'confirmed' then
+        confirm(ARGV[i + 2])
+      elseif state ~= ARGV[i + 1] and state == 'confirmed' then
+        confirm(-ARGV[i + 2])
       end
       redis.call('HSET', orders, ARGV[i], ARGV[i + 1] .. rest)
     end

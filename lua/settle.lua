@@ -20,6 +20,8 @@
 -- dead takes its units again, as far as there are any left: MySQL rejects the
 -- order that they were sold to meanwhile.
 --
+-- Confirmed units are counted in the sale, by the same steps.
+--
 -- An order of a sale that has been reset only changes its state: its units
 -- went with that sale.  One that was reset twice is not known any more; MySQL
 -- is where it lives.
@@ -53,6 +55,11 @@ local function settle_current(id, order, verdict)
       redis.call('HINCRBY', sale_key, 'remaining', quantity)
     end
     hold(user, -quantity)
+  end
+  local units = (verdict == 'confirmed' and quantity or 0)
+    - (state == 'confirmed' and quantity or 0)
+  if units ~= 0 then
+    redis.call('HINCRBY', sale_key, 'confirmed', units)
   end
   redis.call('HSET', orders, id, (verdict == 'dead' and 'rejected' or verdict)
     .. ' ' .. quantity .. ' ' .. user)
