@@ -6,18 +6,17 @@
 #include "metrics.h"
 #include "problem.h"
 
-#define JSON_MAX 4096 /* bytes; the largest is a sale's, under 2 k */
-
 void
 reply_json(struct exchange *x, int status, const char *headers, json_t *json,
     enum stat_id stat)
 {
 	static const struct problem_detail nothing;
-	char body[JSON_MAX];
+	static char body[REPLY_MAX];
 	size_t n = 0;
 
 	if (json != NULL)
-		n = json_dumpb(json, body, sizeof(body) - 1, JSON_COMPACT);
+		n = json_dumpb(json, body, sizeof(body) - 1,
+		    JSON_COMPACT | JSON_REAL_PRECISION(9));
 	json_decref(json);
 	if (n == 0 || n >= sizeof(body)) {
 		problem_reply(x, PROBLEM_INTERNAL, &nothing);

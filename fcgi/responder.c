@@ -47,7 +47,8 @@ on_sqs_checked(const struct sqs_result *result,
 	struct responder *r = arg;
 	bool ok = result->err == ERR_OK;
 
-	(void)attributes;
+	if (ok)
+		r->queue = *attributes;
 	if (!ok && (r->sqs_ok || r->sqs_seen == 0))
 		log_warn("sqs: %s %s %s", err_name(result->err), result->code,
 		    result->message);

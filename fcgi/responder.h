@@ -22,6 +22,7 @@ struct responder {
 	struct fastcgi *edge;
 	double sqs_seen; /* clock_seconds() of the last check of SQS */
 	bool sqs_ok;
+	struct sqs_attributes queue; /* what it said, while sqs_ok */
 	bool checking; /* a check is under way, and who waits for it */
 	void (*checked)(void *arg);
 	void *checked_arg;

@@ -25,9 +25,12 @@ static const struct route {
 } routes[] = {
     {"/buy", OPTIONAL, "POST", false, buy_handle},
     {"/stock", OPTIONAL, "GET", false, stock_handle},
+    {"/sales", NONE, "GET", false, sales_handle},
     {"/orders", REQUIRED, "GET", false, order_handle},
     {"/reset", NONE, "POST", true, reset_handle},
     {"/reset-stock", REQUIRED, "POST", true, reset_stock_handle},
+    {"/admin/stats", NONE, "GET", true, admin_stats_handle},
+    {"/admin/state", REQUIRED, "POST", true, admin_state_handle},
     {"/healthz", NONE, "GET", false, healthz_handle},
     {"/readyz", NONE, "GET", false, readyz_handle},
     {"/metrics", NONE, "GET", false, metrics_handle},

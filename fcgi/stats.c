@@ -1,5 +1,8 @@
 #include "stats.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "metrics.h"
 
 #define REQUESTS(code)                                         \
@@ -52,4 +55,12 @@ void
 stats_init(unsigned slots)
 {
 	metrics_init(metrics, STAT_COUNT, slots);
+}
+
+void
+stats_outcome(enum stat_id id, char outcome[OUTCOME_SIZE])
+{
+	snprintf(outcome, OUTCOME_SIZE, "%s",
+	    metrics[id].labels + sizeof("code=\"") - 1);
+	outcome[strcspn(outcome, "\"")] = '\0';
 }

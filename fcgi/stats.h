@@ -25,4 +25,8 @@ enum stat_id {
 /* Map the shared memory for so many processes; before the first fork. */
 void stats_init(unsigned slots);
 
+/* What requests a counter up to STAT_PROBLEM_LAST counts: "sold_out". */
+#define OUTCOME_SIZE 32
+void stats_outcome(enum stat_id, char outcome[OUTCOME_SIZE]);
+
 #endif

@@ -14,8 +14,8 @@ on_view(enum err err, const struct sale_view *view, void *arg)
 	struct exchange *x = arg;
 
 	if (err == ERR_OK)
-		reply_json(x, 200, "Cache-Control: public, max-age=1\r\n",
-		    reply_sale(view), STAT_LOOKED);
+		reply_json(
+		    x, 200, REPLY_A_SECOND_OLD, reply_sale(view), STAT_LOOKED);
 	else
 		problem_reply(x,
 		    err == ERR_NOT_FOUND   ? PROBLEM_NO_SUCH_SALE

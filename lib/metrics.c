@@ -20,6 +20,7 @@
 static const double bounds[] = {
     0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5};
 #define N_BOUNDS (sizeof(bounds) / sizeof(bounds[0]))
+_Static_assert(N_BOUNDS + 1 == METRICS_BUCKETS, "as metrics.h has it");
 
 struct cell {
 	_Atomic int64_t value; /* counter, gauge, or sum in microseconds */
@@ -116,6 +117,19 @@ sum_bucket(unsigned id, size_t bucket)
 		sum += atomic_load_explicit(
 		    &slots[i].cells[id].buckets[bucket], memory_order_relaxed);
 	return sum;
+}
+
+void
+metrics_buckets(unsigned id, int64_t counts[METRICS_BUCKETS])
+{
+	for (size_t i = 0; i < METRICS_BUCKETS; i++)
+		counts[i] = sum_bucket(id, i);
+}
+
+double
+metrics_bound(size_t bucket)
+{
+	return bucket < N_BOUNDS ? bounds[bucket] : INFINITY;
 }
 
 /* --- Prometheus text --- */

@@ -45,6 +45,14 @@ void metrics_observe(unsigned id, double seconds);
 /* The sum over all slots: for tests and status lines. */
 int64_t metrics_sum(unsigned id);
 
+/*
+ * A histogram, summed over all slots: how many were observed in each bucket,
+ * which holds what is over the bound before its own; the last has none.
+ */
+#define METRICS_BUCKETS 14
+void metrics_buckets(unsigned id, int64_t counts[METRICS_BUCKETS]);
+double metrics_bound(size_t bucket); /* seconds */
+
 /* Prometheus text format 0.0.4 into buf; ERR_NOMEM if it does not fit. */
 enum err metrics_render(char *buf, size_t size, size_t *len) MUST_CHECK;
 

@@ -81,6 +81,27 @@ test_prometheus_text(void **state)
 }
 
 static void
+test_buckets_are_not_cumulative(void **state)
+{
+	int64_t counts[METRICS_BUCKETS];
+
+	(void)state;
+	metrics_init(defs, COUNT, 2);
+	metrics_observe(SECONDS, 0.0001);
+	metrics_use_slot(1);
+	metrics_observe(SECONDS, 0.0001);
+	metrics_observe(SECONDS, 0.0015);
+	metrics_observe(SECONDS, 99);
+	metrics_buckets(SECONDS, counts);
+	assert_int_equal(counts[0], 2);
+	assert_int_equal(counts[1], 0);
+	assert_int_equal(counts[2], 1);
+	assert_int_equal(counts[METRICS_BUCKETS - 1], 1);
+	assert_true(metrics_bound(0) < metrics_bound(1));
+	assert_true(metrics_bound(METRICS_BUCKETS - 1) > 1e9);
+}
+
+static void
 test_small_page_is_an_error(void **state)
 {
 	char page[100];
@@ -97,6 +118,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_processes_add_up),
 	    cmocka_unit_test(test_prometheus_text),
+	    cmocka_unit_test(test_buckets_are_not_cumulative),
 	    cmocka_unit_test(test_small_page_is_an_error),
 	};
 

@@ -175,7 +175,8 @@ test_paths(void **state)
 {
 	static const char *const unknown[] = {"/", "", "/buyx", "/bu", "/buy/",
 	    "/stock/", "/orders", "/orders/", "/orders/x", "/healthz/",
-	    "/healthz/x", "/readyzz", "/metrics/x", "/Stock", "//stock"};
+	    "/healthz/x", "/readyzz", "/metrics/x", "/Stock", "//stock",
+	    "/sales/x", "/admin", "/admin/", "/admin/state"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++)
@@ -186,6 +187,7 @@ test_paths(void **state)
 	assert_int_equal(ask("GET", "/metrics"), 200);
 	assert_int_equal(ask("GET", "/stock"), 503);
 	assert_int_equal(ask("GET", "/stock/x"), 503);
+	assert_int_equal(ask("GET", "/sales"), 503);
 	assert_int_equal(ask("GET", "/orders/x/y"), 404);
 	assert_says("\"code\":\"no_such_order\"");
 	assert_int_equal(
@@ -207,6 +209,8 @@ test_methods(void **state)
 	assert_int_equal(ask("", "/healthz"), 405);
 	/* Which methods there are is no secret. */
 	assert_int_equal(ask("GET", "/reset"), 405);
+	assert_int_equal(ask("GET", "/admin/state/x"), 405);
+	assert_int_equal(ask("POST", "/admin/stats"), 405);
 }
 
 static void
