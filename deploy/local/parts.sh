@@ -276,6 +276,8 @@ make_nginx_conf() {
 		set_line connections \
 		    "worker_connections $(($(files_limit) / 4));"
 		set_line access_log "access_log off; $(nginx_temporary_paths)"
+		set_line cache "fastcgi_cache_path $STACK_DIR/data/web/cache \
+keys_zone=flashsale:1m max_size=16m inactive=5s use_temp_path=off;"
 		set_line socket "server unix:$run/fcgi.sock max_fails=0;"
 		set_line listen "listen 127.0.0.1:$web_port default_server \
 reuseport backlog=4096;"

@@ -80,7 +80,10 @@ class Web:
             return connection.request(method, path, body, headers)
 
     def get(self, path):
-        return self.request("GET", path)
+        """From the engine, as it is now: the web server's cache of /stock
+        and /sales answers nobody who has a token."""
+        return self.request("GET", path, headers={
+            "Authorization": f"Bearer {self.token}"})
 
     def post(self, path, document, headers=None):
         headers = {"Content-Type": JSON, **(headers or {})}
