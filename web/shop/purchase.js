@@ -1,0 +1,132 @@
+// One buyer's purchase of one product, from the wish to the confirmed order.
+// Knows nothing of the page: it tells whoever asks about its state.
+//
+//   idle      nothing asked for, or refused (then `refusal` is the code)
+//   asking    the question is out
+//   waiting   no answer: asks again by itself, with the same key
+//   stuck     no answer to many questions: waits to be told
+//   ordered   `orderId`, and `status` as the engine tells it
+//
+// A wish has an Idempotency-Key from its first moment on.  It is kept over
+// reloads until there is an answer, so whatever gets lost on the way, the
+// wish becomes one order at most.
+
+import { buy, fetchOrder, Refusal } from "../shared/engine.js";
+import { backOff, poll } from "../shared/poll.js";
+import { browserStore, newId } from "../shared/store.js";
+
+const PATIENCE = 6; // attempts before somebody has to press the button
+const SETTLED = ["confirmed", "rejected", "cancelled", "expired"];
+
+export class Purchase {
+  /** changed() is called after every change. */
+  constructor(sale, userId, changed) {
+    this.sku = sale.sku;
+    this.userId = userId;
+    this.changed = changed;
+    this.name = `flashsale.purchase.${sale.saleId}`;
+    this.state = "idle";
+    this.refusal = null;
+    this.remaining = null; // as the answer told it
+    this.attempts = 0;
+    this.retryAt = 0; // ms, while waiting
+    this.#restore();
+  }
+
+  /** The button was pressed.  Presses while a question is out do nothing. */
+  press() {
+    if (this.state === "asking") {
+      return;
+    }
+    clearTimeout(this.timer);
+    if (this.state !== "waiting" && this.state !== "stuck") {
+      const kept = this.#read();
+      if (kept?.orderId && kept.orderId !== this.orderId) {
+        this.#adopt(kept); // another tab was faster
+        return;
+      }
+      this.key = kept?.key ?? newId();
+      this.#keep({ key: this.key });
+    }
+    this.attempts = 0;
+    this.#ask();
+  }
+
+  #read() {
+    try {
+      return JSON.parse(browserStore.read(this.name));
+    } catch {
+      return null;
+    }
+  }
+
+  #keep(record) {
+    browserStore.write(this.name, JSON.stringify(record));
+  }
+
+  #adopt(order) {
+    this.#become("ordered", order);
+    this.#follow();
+  }
+
+  #restore() {
+    const kept = this.#read();
+    if (kept?.orderId) {
+      this.#adopt(kept);
+    } else if (kept?.key) {
+      this.key = kept.key;
+      this.#ask();
+    }
+  }
+
+  #become(state, facts = {}) {
+    Object.assign(this, { state, refusal: null }, facts);
+    this.changed();
+  }
+
+  async #ask() {
+    this.attempts += 1;
+    this.#become("asking");
+    try {
+      const order = await buy(this.sku, this.userId, this.key);
+      this.#keep({ orderId: order.orderId, status: order.status });
+      this.#adopt(order);
+    } catch (error) {
+      if (error instanceof Refusal) {
+        browserStore.remove(this.name);
+        this.#become("idle", {
+          refusal: error.code,
+          remaining: error.problem.remaining ?? null,
+        });
+      } else {
+        this.#wait(error);
+      }
+    }
+  }
+
+  #wait(error) {
+    if (this.attempts >= PATIENCE) {
+      this.#become("stuck");
+      return;
+    }
+    const pause = backOff(this.attempts, error.retryAfter);
+    this.timer = setTimeout(() => this.#ask(), pause);
+    this.#become("waiting", { retryAt: Date.now() + pause });
+  }
+
+  // A 404 is no answer yet: the engine may be recovering.
+  #follow() {
+    const { orderId } = this;
+    poll(async () => {
+      if (this.orderId !== orderId || SETTLED.includes(this.status)) {
+        return false;
+      }
+      const { status } = await fetchOrder(this.sku, orderId);
+      if (this.orderId === orderId && status !== this.status) {
+        this.#keep({ orderId, status });
+        this.#become(this.state, { status });
+      }
+      return !SETTLED.includes(status);
+    });
+  }
+}
