@@ -2,6 +2,8 @@
 
 import json
 import re
+import socket
+import threading
 import time
 
 import pytest
@@ -215,6 +217,29 @@ def test_attack_where_nobody_listens(stack):
 def test_without_redis(stack, command):
     done = stack.cli(*command, REDIS_URL="unix:///nonexistent/redis")
     assert done.returncode == 69 and done.stderr, done
+
+
+def test_a_redis_that_is_too_old(stack, tmp_path):
+    """It says so, instead of failing when the outbox is read."""
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+
+        def serve():
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                info = b"redis_version:6.0.16\r\n"
+                connection.sendall(b"+PONG\r\n$%d\r\n%s\r\n"
+                                   % (len(info), info))
+                connection.recv(4096)
+        server = threading.Thread(target=serve)
+        server.start()
+        done = stack.cli("status", REDIS_URL=path)
+        server.join()
+    assert done.returncode == 69
+    assert 'is version "6.0.16", but 6.2 is needed' in done.stderr, done
 
 
 def test_status_without_mysql_and_sqs(stack, new_sale):
