@@ -250,8 +250,7 @@ _sqs("sqs.md5", "answers carry the MD5 of something else",
 _sqs("sqs.broken", "calls are done, and their connection breaks",
      _often("broken_answer", 0.3))
 _sqs("sqs.expired", "the token has expired", _often("expired_token", 0.4))
-_sqs("sqs.skewed", "its clock is twenty minutes ahead", _often("skew", 0.5),
-     signatures=True)
+_sqs("sqs.skewed", "its clock is twenty minutes ahead", _often("skew", 0.5))
 
 
 # --- MySQL ---
@@ -365,7 +364,7 @@ if network.is_possible():
 
 # --- The clock ---
 
-@fault("clock.jumps", signatures=True)
+@fault("clock.jumps")
 def clock_jumps(arena, sku, rng):
     """The programs' clocks go an hour ahead, then ten minutes back."""
     arena.set_clock(3600)
