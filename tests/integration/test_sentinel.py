@@ -6,7 +6,7 @@ import pytest
 from harness.crowd import Load, accepted, count, rush
 from harness.rebuild import assert_books, recovering, wait_rebuilt
 from harness.responder import Responder
-from harness.wait import eventually
+from harness.wait import eventually, stays
 from harness.web import assert_problem
 
 pytestmark = pytest.mark.stacks("sentinel")
@@ -86,6 +86,35 @@ def test_failover_to_a_replica_that_lags(stack, redis, new_sale):
     assert_books(stack, sku, early + missed + bought(late), 100)
     assert not stack.books.ids(sku, "rejected")
     old.start()
+
+
+def test_a_master_that_was_a_replica_meanwhile(stack, redis, new_sale):
+    """To the lagging one and back, before anybody has rebuilt anything: the
+    same process as before, with data that says it belongs to it."""
+    sku = new_sale(stock=100, limit=0)
+    stack.wait_settled(sku, [])
+    master, lagging = redis.wait_whole(), redis.replica
+    for sentinel in redis.sentinels:
+        sentinel.stop()
+    lagging.client.replicaof("NO", "ONE")
+    missed = bought(rush(stack.web, sku, [f"a{n}" for n in range(30)], 10))
+    assert len(missed) == 30
+    stack.wait_settled(sku, missed)
+    with stack.without("worker"):
+        master.client.replicaof("127.0.0.1", lagging.port)
+        eventually(lambda: master.client.info("replication")
+                   ["master_link_status"] == "up")
+        eventually(lambda: stack.web.get("/readyz").code == "unavailable")
+        master.client.replicaof("NO", "ONE")
+        assert master.client.hget(f"fs:{{{sku}}}:sale", "remaining") == "100"
+        eventually(lambda: recovering(stack.web.buy(sku, "early-bird")), 30)
+        stays(lambda: stack.web.buy(sku, "early-bird").status == 503, 2)
+        # Without Sentinels a new worker would not find it.
+        lagging.client.replicaof("127.0.0.1", master.port)
+        for sentinel in redis.sentinels:
+            sentinel.start()
+    wait_rebuilt(stack, sku)
+    assert stack.web.stock(sku)["remaining"] == 70
 
 
 def test_a_planned_failover(stack, redis, new_sale):
