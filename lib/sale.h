@@ -15,6 +15,7 @@
  *   fs:{sku}:outbox           stream  messages SQS has not acknowledged;
  *                                     with QUEUE=redis the queue itself, see
  *                                     outbox.h
+ *   fs:{sku}:keeper           string  who sends them, while he does: lease.h
  */
 #ifndef FLASHSALE_SALE_H
 #define FLASHSALE_SALE_H

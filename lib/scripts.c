@@ -25,3 +25,4 @@ EMBED(settle);
 EMBED(state);
 EMBED(rebuild);
 EMBED(mend);
+EMBED(lease);

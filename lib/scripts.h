@@ -12,5 +12,6 @@ extern struct redis_script script_settle;
 extern struct redis_script script_state;
 extern struct redis_script script_rebuild;
 extern struct redis_script script_mend;
+extern struct redis_script script_lease;
 
 #endif

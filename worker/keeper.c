@@ -3,8 +3,10 @@
  * and page by page through what has been in the outbox of each for
  * OUTBOX_AGE_MS: send it, and take out what SQS has acknowledged.  What fails
  * stays where it is for the next round and stands in nobody's way; nothing is
- * ever rolled back.  With QUEUE=redis the outbox is the queue, and there is
- * nothing to send.
+ * ever rolled back.  One keeper at a time has the lease of a SKU, so that
+ * several machines do not send the same; were it lost, an order sent twice is
+ * booked once.  With QUEUE=redis the outbox is the queue, and there is nothing
+ * to send.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +18,7 @@
 #include "clock.h"
 #include "exit_codes.h"
 #include "failpoint.h"
+#include "lease.h"
 #include "log.h"
 #include "message.h"
 #include "metrics.h"
@@ -23,6 +26,7 @@
 #include "redis.h"
 #include "sale.h"
 #include "sqs.h"
+#include "uuid.h"
 
 #include "keeper.h"
 #include "part.h"
@@ -33,7 +37,8 @@
 #define CONNECTIONS 4
 #define STUCK_SECONDS 60.0 /* between two lines about what is stuck */
 #define BATCHES_MAX (OUTBOX_PAGE / SQS_BATCH_MAX)
-#define DEADLINE 0.9 /* of DRAIN_SECONDS, when the master kills */
+#define LEASE_MS 15000 /* to send a page, at its slowest */
+#define DEADLINE 0.9   /* of DRAIN_SECONDS, when the master kills */
 
 /* Entries that travel to SQS in one call. */
 struct batch {
@@ -50,12 +55,15 @@ struct keeper {
 	struct sqs *sqs; /* NULL: the outbox is the queue */
 	struct redis *redis;
 	struct part queue, outbox;
+	char token[UUID_TEXT_SIZE]; /* whose leases are ours */
 	bool leaving;
 
 	/* a round */
 	bool in_round;
 	char (*skus)[SKU_MAX + 1];
-	size_t skus_n, sku; /* which one it is the turn of */
+	size_t skus_n, sku;	       /* which one it is the turn of */
+	bool is_ours;		       /* the lease on it */
+	void (*then)(struct keeper *); /* once it is let go */
 	size_t resent;
 	bool unmarked; /* something was sent and not taken out */
 	double pause;  /* longer than ROUND_SECONDS after a failure */
@@ -105,7 +113,30 @@ tell_round(struct keeper *k)
 }
 
 static void
-finish_round(struct keeper *k)
+on_let_go(enum err err, bool is_ours, void *arg)
+{
+	struct keeper *k = arg;
+
+	(void)err; /* it runs out by itself */
+	(void)is_ours;
+	k->then(k);
+}
+
+/* Others may have this SKU; then go on. */
+static void
+let_go(struct keeper *k, void (*then)(struct keeper *))
+{
+	if (!k->is_ours) {
+		then(k);
+		return;
+	}
+	k->is_ours = false;
+	k->then = then;
+	lease_hold(k->redis, k->skus[k->sku], k->token, 0, on_let_go, k);
+}
+
+static void
+end_round(struct keeper *k)
 {
 	tell_round(k);
 	if (k->resent > 0 && !k->unmarked)
@@ -122,6 +153,12 @@ finish_round(struct keeper *k)
 	ev_timer_start(k->loop, &k->round);
 }
 
+static void
+finish_round(struct keeper *k)
+{
+	let_go(k, end_round);
+}
+
 /* The next round is to come after so many seconds, if not later. */
 static void
 postpone(struct keeper *k, double pause)
@@ -131,11 +168,17 @@ postpone(struct keeper *k, double pause)
 }
 
 static void
-next_sku(struct keeper *k)
+turn_to_next_sku(struct keeper *k)
 {
 	k->sku++;
 	k->last[0] = '\0';
 	read_page(k);
+}
+
+static void
+next_sku(struct keeper *k)
+{
+	let_go(k, turn_to_next_sku);
 }
 
 static void
@@ -304,14 +347,30 @@ on_page(enum err err, const struct outbox_entry *entries, size_t n, void *arg)
 }
 
 static void
-read_page(struct keeper *k)
+on_lease(enum err err, bool is_ours, void *arg)
 {
-	if (!k->leaving && k->sku < k->skus_n) {
-		sale_read_outbox(k->redis, k->skus[k->sku], k->last,
-		    k->config->outbox_age_ms, on_page, k);
+	struct keeper *k = arg;
+
+	if (err != ERR_OK && err != ERR_REFUSED) {
+		finish_round(k);
 		return;
 	}
-	finish_round(k);
+	k->is_ours = is_ours;
+	if (is_ours)
+		sale_read_outbox(k->redis, k->skus[k->sku], k->last,
+		    k->config->outbox_age_ms, on_page, k);
+	else /* another keeper is at it */
+		next_sku(k);
+}
+
+static void
+read_page(struct keeper *k)
+{
+	if (!k->leaving && k->sku < k->skus_n)
+		lease_hold(
+		    k->redis, k->skus[k->sku], k->token, LEASE_MS, on_lease, k);
+	else
+		finish_round(k);
 }
 
 static void
@@ -415,6 +474,7 @@ keeper_main(const struct config *config)
 	if (k == NULL || (k->loop = ev_loop_new(EVFLAG_AUTO)) == NULL)
 		fatal(EXIT_OSERR, "out of memory");
 	k->config = config;
+	uuid_v7(k->token);
 	k->queue.name = "SQS";
 	k->outbox.name = "Redis";
 	if (open_parts(k, why, sizeof(why)) != ERR_OK)
