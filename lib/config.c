@@ -132,6 +132,8 @@ static const struct setting settings[] = {
 	    "what stays longer in the outbox is sent again; keep it above SEND_DEADLINE_MS"},
 	{"RECOVERY_SETTLE_MS", NUMBER, FIELD(recovery_settle_ms), "5000", 1000, 600000, FOR_WORKER, PUBLIC, 0,
 	    "before it rebuilds, the worker waits so long for orders that were on their way; longer than SEND_DEADLINE_MS"},
+	{"METRICS_FILE", TEXT, FIELD(metrics_file), "", 0, 0, FOR_WORKER, PUBLIC, 0,
+	    "a file that the worker writes its metrics to every few seconds, for node_exporter's textfile collector (NAME.prom); unset: none"},
 	{"BASE_URL", TEXT, FIELD(base_url), "http://127.0.0.1:8080", 0, 0, FOR_CLI, PUBLIC, 0,
 	    "the web server that attack turns to"},
 };

@@ -87,6 +87,7 @@ struct config {
 	unsigned haul_max;
 	unsigned outbox_age_ms;
 	unsigned recovery_settle_ms;
+	const char *metrics_file;
 
 	/* flashsale (cli) */
 	const char *base_url;

@@ -1,6 +1,7 @@
 /*
- * The recoverer.  It has nothing else to do, so it is written as a sequence:
- * ask, wait for the answer, go on.
+ * The recoverer.  Buyers do not wait for it, so it is written as a sequence:
+ * ask, wait for the answer, go on.  As long as there is nothing to recover it
+ * looks now and then whether the books balance (drift.h).
  *
  *   1. settle   orders that were on their way when Redis went reach MySQL:
  *               wait until the queue is empty, and a while for the senders
@@ -30,6 +31,7 @@
 #include "sqs.h"
 #include "uuid.h"
 
+#include "drift.h"
 #include "part.h"
 #include "recovery.h"
 
@@ -397,6 +399,7 @@ int
 recovery_main(const struct config *config)
 {
 	struct recovery *r = calloc(1, sizeof(*r));
+	struct drift *drift;
 	char why[256] = "out of memory";
 
 	if (r == NULL || (r->loop = ev_loop_new(EVFLAG_AUTO)) == NULL)
@@ -407,14 +410,19 @@ recovery_main(const struct config *config)
 	uuid_v7(r->token);
 	if (open_parts(r, why, sizeof(why)) != ERR_OK)
 		fatal(EXIT_CONFIG, "%s", why);
+	drift = drift_new(
+	    r->loop, config, r->redis, r->sqs, r->db, &r->leaving);
 	pool_watch_parent(r->loop, leave, r);
 	while (!r->leaving) {
 		if (redis_is_new(r))
 			recover(r);
+		else
+			drift_look(drift);
 		pause_for(r, LOOK_SECONDS);
 	}
+	redis_free(r->redis); /* it may still have answers for both */
 	sqs_free(r->sqs);
-	redis_free(r->redis);
+	drift_free(drift);
 	db_free(r->db);
 	free(r->sales);
 	ev_loop_destroy(r->loop);
