@@ -8,7 +8,8 @@
 --             7 total  8 name  9 limit  10 opens at  11 closes at  12 price
 --             13 currency  14 created at  15 state
 --   "add"     3 lease (ms), then five each: order id, status, quantity,
---             user, idempotency key
+--             user, idempotency key; a parked order has the status "dead"
+--             and comes after those that MySQL has
 --   "finish"  3 epoch to come
 --
 -- Returns {"ok", remaining, sale id}, {"fresh"} (nothing to do), {"busy"} (somebody
@@ -57,6 +58,25 @@ local function add(id, state, quantity, user, request_key)
   if state == 'confirmed' then
     confirm(quantity)
   end
+end
+
+-- One that is, and of which MySQL knows more.
+local function change(id, order, status, is_dead)
+  local state, quantity, user = string.match(order, '^(%S+) (%d+) (.*)$')
+  if is_dead and state == 'confirmed' then
+    return
+  end
+  if live[state] and not live[status] then
+    count(-quantity, user)
+  elseif live[status] and not live[state] then
+    count(quantity, user)
+  end
+  if status ~= state and status == 'confirmed' then
+    confirm(quantity)
+  elseif status ~= state and state == 'confirmed' then
+    confirm(-quantity)
+  end
+  redis.call('HSET', orders, id, status .. ' ' .. quantity .. ' ' .. user)
 end
 
 local function define()
@@ -136,19 +156,15 @@ if step == 'add' then
   lease(tonumber(ARGV[3]))
   for i = 4, #ARGV, 5 do
     local known = redis.call('HGET', orders, ARGV[i])
+    local status = ARGV[i + 1]
+    local is_dead = status == 'dead'
+    if is_dead then
+      status = 'rejected'
+    end
     if not known then
-      add(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
+      add(ARGV[i], status, ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
     else
-      local state, rest = string.match(known, '^(%S+)( .*)$')
-      if live[state] and not live[ARGV[i + 1]] then
-        count(-ARGV[i + 2], ARGV[i + 3])
-      end
-      if state ~= ARGV[i + 1] and ARGV[i + 1] == 'confirmed' then
-        confirm(ARGV[i + 2])
-      elseif state ~= ARGV[i + 1] and state == 'confirmed' then
-        confirm(-ARGV[i + 2])
-      end
-      redis.call('HSET', orders, ARGV[i], ARGV[i + 1] .. rest)
+      change(ARGV[i], known, status, is_dead)
     end
   end
 else

@@ -66,6 +66,10 @@ struct recovery {
 	struct ledger_order orders[REBUILD_ORDERS_MAX];
 	size_t orders_n;
 	size_t orders_total;
+
+	/* orders of the sale that MySQL would not have */
+	struct ledger_order *dead;
+	size_t dead_n;
 };
 
 /* --- Waiting --- */
@@ -250,11 +254,10 @@ on_order(const struct ledger_order *order, void *arg)
 }
 
 static bool
-copy_orders(struct recovery *r, const char *sku)
+copy_orders(struct recovery *r, const char *sku, const char *sale_id)
 {
-	char sale_id[UUID_TEXT_SIZE], after[UUID_TEXT_SIZE] = "";
+	char after[UUID_TEXT_SIZE] = "";
 
-	memcpy(sale_id, r->sale_id, sizeof(sale_id));
 	do {
 		r->orders_n = 0;
 		if (ask_store(r, ledger_list_orders(r->db, sale_id, after,
@@ -273,11 +276,54 @@ copy_orders(struct recovery *r, const char *sku)
 	return true;
 }
 
+static void
+on_parked(const struct order *order, void *arg)
+{
+	struct recovery *r = arg;
+	struct ledger_order *to;
+
+	if (strcmp(order->sale_id, r->sale_id) != 0)
+		return;
+	to = realloc(r->dead, (r->dead_n + 1) * sizeof(*to));
+	if (to == NULL)
+		fatal(EXIT_OSERR, "out of memory");
+	r->dead = to;
+	to += r->dead_n++;
+	*to = (struct ledger_order){.status = "dead"};
+	memcpy(to->id, order->id, sizeof(to->id));
+	to->quantity = order->quantity;
+	memcpy(to->user_id, order->user_id, sizeof(to->user_id));
+	memcpy(to->request_key, order->request_key, sizeof(to->request_key));
+}
+
+/* A parked order takes no units, whatever Redis still thinks of it. */
+static bool
+copy_dead(struct recovery *r, const char *sku, const char *sale_id)
+{
+	size_t i, n;
+
+	r->dead_n = 0;
+	memcpy(r->sale_id, sale_id, sizeof(r->sale_id));
+	if (ask_store(r, ledger_list_parked(r->db, on_parked, r)) != ERR_OK)
+		return false;
+	for (i = 0; i < r->dead_n; i += n) {
+		n = r->dead_n - i;
+		if (n > REBUILD_ORDERS_MAX)
+			n = REBUILD_ORDERS_MAX;
+		sale_rebuild_add(
+		    r->redis, sku, r->token, r->dead + i, n, on_step, r);
+		if (!step_is_ok(r))
+			return false;
+	}
+	return true;
+}
+
 /* False: not now. The sale waits, and all is tried again. */
 static bool
 rebuild_sale(struct recovery *r, const struct sale *sale)
 {
 	bool known = sale->id[0] != '\0';
+	char sale_id[UUID_TEXT_SIZE]; /* the answers that follow have none */
 
 	sale_rebuild_begin(
 	    r->redis, sale->sku, r->token, known ? sale : NULL, on_step, r);
@@ -286,7 +332,9 @@ rebuild_sale(struct recovery *r, const struct sale *sale)
 	if (r->outcome == REBUILD_FRESH || r->outcome == REBUILD_NOTHING)
 		return true;
 	FAILPOINT("recovery_begun");
-	if (r->outcome != REBUILD_OK || !copy_orders(r, sale->sku))
+	memcpy(sale_id, r->sale_id, sizeof(sale_id));
+	if (r->outcome != REBUILD_OK || !copy_orders(r, sale->sku, sale_id) ||
+	    !copy_dead(r, sale->sku, sale_id))
 		return false;
 	FAILPOINT("recovery_copied");
 	sale_rebuild_finish(r->redis, sale->sku, r->token, on_step, r);
@@ -410,8 +458,8 @@ recovery_main(const struct config *config)
 	uuid_v7(r->token);
 	if (open_parts(r, why, sizeof(why)) != ERR_OK)
 		fatal(EXIT_CONFIG, "%s", why);
-	drift = drift_new(
-	    r->loop, config, r->redis, r->sqs, r->db, &r->leaving);
+	drift =
+	    drift_new(r->loop, config, r->redis, r->sqs, r->db, &r->leaving);
 	pool_watch_parent(r->loop, leave, r);
 	while (!r->leaving) {
 		if (redis_is_new(r))
@@ -425,6 +473,7 @@ recovery_main(const struct config *config)
 	drift_free(drift);
 	db_free(r->db);
 	free(r->sales);
+	free(r->dead);
 	ev_loop_destroy(r->loop);
 	free(r);
 	return EXIT_FINE;

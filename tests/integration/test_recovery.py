@@ -33,6 +33,13 @@ def wipe(stack):
         shutil.rmtree(redis_files(stack) / "appendonlydir")
 
 
+def restore(stack, copy):
+    """Redis starts again with older data."""
+    with stack.without("redis"):
+        shutil.rmtree(redis_files(stack))
+        shutil.copytree(copy, redis_files(stack))
+
+
 class Backup:
     """Redis' data of a moment, to go back to."""
 
@@ -43,9 +50,7 @@ class Backup:
         stack.wait_healed()
 
     def restore(self):
-        with self.stack.without("redis"):
-            shutil.rmtree(redis_files(self.stack))
-            shutil.copytree(self.copy, redis_files(self.stack))
+        restore(self.stack, self.copy)
 
 
 def test_restart_with_nothing(stack, new_sale):
@@ -154,6 +159,30 @@ def test_a_reset_that_mysql_does_not_know_yet(stack, new_sale):
     wait_rebuilt(stack, sku)
     assert stack.web.stock(sku)["remaining"] == 10
     assert stack.web.buy(sku, "alice").status == 202
+
+
+def test_dead_orders_stay_dead(stack, new_sale, tmp_path):
+    """Parked, and Redis comes back as it was before: their units are on sale,
+    and whoever has an empty Redis tells their buyers so too."""
+    sku = new_sale(stock=10, limit=2)
+    user = f"cursed-{sku}"
+    with stack.books.refusing(user):
+        with stack.without("worker"):
+            order = stack.web.buy(sku, user, 2, key="k").json["orderId"]
+            with stack.without("redis"):
+                shutil.copytree(redis_files(stack), tmp_path / "copy")
+        wait_rebuilt(stack, sku)
+        eventually(lambda: stack.web.order(sku, order)["status"]
+                   == "rejected")
+    for lose in (lambda: restore(stack, tmp_path / "copy"),
+                 lambda: wipe(stack)):
+        lose()
+        wait_rebuilt(stack, sku)
+        assert stack.web.stock(sku)["remaining"] == 10
+        assert stack.web.order(sku, order)["status"] == "rejected"
+        assert stack.web.buy(sku, user, 2, key="k").json["orderId"] == order
+    done = stack.cli("verify", sku)
+    assert done.returncode == 0, done
 
 
 def test_closed_stays_closed(stack, new_sale):
