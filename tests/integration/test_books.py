@@ -1,11 +1,16 @@
 """The books of a sale: every unit is on sale or in one live order, and what
 is not so is named and mended."""
 
+import contextlib
 import json
+import re
+import subprocess
 
 import pytest
 
+from harness import processes
 from harness.crowd import Load, accepted, rush
+from harness.stack import PROGRAMS
 from harness.wait import eventually, stays
 from harness.web import assert_problem
 
@@ -298,7 +303,7 @@ def test_an_order_whose_outbox_entry_is_gone(stack, new_sale, expect_errors):
 def test_a_parked_order_that_redis_was_not_told_of(stack, new_sale):
     sku = new_sale(stock=5)
     user = f"cursed-{sku}"
-    with refused_by_mysql(stack, user):
+    with stack.books.refusing(user):
         order = stack.web.buy(sku, user).json["orderId"]
         eventually(lambda: status(stack, sku, order) == "rejected")
     stack.redis.hset(key(sku, "orders"), order, f"queued 1 {user}")
@@ -342,3 +347,105 @@ def test_an_order_that_mysql_rejected(stack, new_sale, expect_errors):
     repair(stack, sku)
     assert stack.web.stock(sku)["remaining"] == 0
     assert_problem(stack.web.buy(sku, "dan"), 409, "sold_out")
+
+
+# --- Drift ---
+
+@contextlib.contextmanager
+def another_worker(stack, directory, **settings):
+    """A second worker on the same Redis, queue and MySQL, as on another
+    machine: its process and its log."""
+    log = directory / "worker.log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [PROGRAMS / "flashsale-worker"], stdin=subprocess.DEVNULL,
+            stderr=file, env=stack.program_env(**settings))
+    try:
+        yield process, log
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0, log.read_text()
+
+
+def gauge(path, name, sku):
+    found = re.search(rf'^{name}{{sku="{re.escape(sku)}"}} (-?\d+)$',
+                      path.read_text(), re.M)
+    return found and int(found[1])
+
+
+def test_drift_is_measured(stack, new_sale, tmp_path):
+    sku = new_sale(stock=10)
+    path = tmp_path / "flashsale.prom"
+    with another_worker(stack, tmp_path, METRICS_FILE=str(path)) as (_, log):
+        stack.wait_settled(sku, [stack.web.buy(sku, "alice").json["orderId"]])
+        eventually(lambda: gauge(path, "flashsale_sale_drift_units", sku) == 0
+                   and gauge(path, "flashsale_sale_moving_units", sku) == 0)
+        unit_too_few(stack, sku, None)
+        eventually(lambda: gauge(path, "flashsale_sale_drift_units", sku) == 2)
+        eventually(lambda: f"books of {sku} do not balance" in log.read_text())
+        assert stack.cli("repair", sku).returncode == 0
+        eventually(lambda: f"books of {sku} balance again" in log.read_text())
+        assert gauge(path, "flashsale_sale_drift_units", sku) == 0
+        assert "flashsale_worker_received_total" in path.read_text()
+
+
+# --- Several keepers ---
+
+def resent(log):
+    """How many messages a worker brought from the outbox, by its log."""
+    return sum(int(n) for n in re.findall(
+        r"brought (\d+) messages from the outbox", log.read_text()))
+
+
+def fill_outbox(stack, new_sale, buyers):
+    """Orders that wait for a keeper, and how many messages that makes."""
+    sku = new_sale(stock=1000, limit=0)
+    eventually(lambda: stack.outbox(sku) == 0)
+    with stack.without("sqs"):
+        orders = [o.body["orderId"] for o in accepted(
+            rush(stack.web, sku, [f"u{n}" for n in range(buyers)], 10))]
+        assert stack.outbox(sku) == len(orders) == buyers
+    return sku, orders
+
+
+def test_two_keepers_send_each_message_once(stack, new_sale, tmp_path,
+                                            expect_errors):
+    expect_errors("(?i)sqs|queue")
+    first_log = stack.directory / "log" / "worker.log"
+    before = resent(first_log)
+    with another_worker(stack, tmp_path) as (_, log):
+        sku, orders = fill_outbox(stack, new_sale, 250)
+        stack.wait_settled(sku, orders)
+        eventually(lambda: resent(first_log) - before + resent(log) >= 250)
+        assert resent(first_log) - before + resent(log) == 250
+
+
+def test_a_lease_keeps_others_off_and_runs_out(stack, new_sale,
+                                               expect_errors):
+    """As if a keeper had been killed while it had the sale."""
+    expect_errors("(?i)sqs|queue")
+    sku = new_sale(stock=10)
+    stack.redis.set(key(sku, "keeper"), "another keeper", px=3_600_000)
+    with stack.without("sqs"):
+        order = stack.web.buy(sku, "alice").json["orderId"]
+    stack.wait_healed()
+    stays(lambda: stack.outbox(sku) >= 1, 7)
+    stack.redis.pexpire(key(sku, "keeper"), 1000)
+    stack.wait_settled(sku, [order])
+    # Nobody keeps a sale that there is nothing to do for.
+    eventually(lambda: not stack.redis.exists(key(sku, "keeper")))
+
+
+def test_a_keeper_takes_over(stack, new_sale, tmp_path, expect_errors):
+    """The other machine is gone, with kill -9."""
+    expect_errors("(?i)sqs|queue|killed|signal 9")
+    with another_worker(stack, tmp_path) as (_, log):
+        sku, orders = fill_outbox(stack, new_sale, 50)
+        master = stack.pid("worker")
+        family = [master, *processes.children(master)]
+        with stack.without("worker"):
+            for pid in family:
+                with contextlib.suppress(ProcessLookupError):
+                    processes.kill(pid)
+            stack.wait_settled(sku, orders)
+        assert resent(log) > 0
