@@ -6,10 +6,10 @@ from harness.crowd import accepted, count, rush
 
 pytestmark = pytest.mark.stacks("nginx", "lighttpd", "queue-redis")
 
-# The whole path, on every way of starting it.
+# The whole path, on every way of starting it, and with each signature checked.
 EVERYWHERE = pytest.mark.stacks("nginx", "lighttpd", "nginx-spawn-fcgi",
                                 "lighttpd-spawn-fcgi", "queue-redis",
-                                "lighttpd-queue-redis")
+                                "lighttpd-queue-redis", "sqs-faults")
 
 
 @EVERYWHERE
