@@ -80,6 +80,7 @@ set_up(void **state)
 	(void)state;
 	snprintf(file, sizeof(file), "/tmp/test_config.%ld", (long)getpid());
 	unsetenv("SEND_CONCURRENCY");
+	unsetenv("QUEUE");
 	unsetenv("REDIS_URL");
 	unsetenv("ADMIN_TOKEN");
 	setenv("FLASHSALE_CONFIG", file, 1);
@@ -145,6 +146,24 @@ test_bad_values_are_named(void **state)
 	setenv("ADMIN_TOKEN", "short", 1);
 	assert_int_equal(exit_code_of(NULL), 78);
 	assert_null(strstr(output, "short"));
+}
+
+/* Without SQS its deadline is no rule. */
+static void
+test_queue(void **state)
+{
+	struct config c;
+
+	(void)state;
+	assert_int_equal(load(NULL).queue, QUEUE_SQS);
+	assert_int_equal(load("--queue=sqs").queue, QUEUE_SQS);
+	write_file("QUEUE=redis\nSEND_DEADLINE_MS=2000\n");
+	c = load(NULL);
+	assert_int_equal(c.queue, QUEUE_REDIS);
+	assert_int_equal(c.send_deadline_ms, 2000);
+	assert_int_equal(exit_code_of("--queue=sqs"), 78);
+	assert_int_equal(exit_code_of("--queue=Redis"), 78);
+	assert_non_null(strstr(output, "sqs or redis"));
 }
 
 /* Whoever lists processes reads their arguments. */
@@ -217,6 +236,7 @@ main(void)
 	    TEST(test_strongest_source_wins),
 	    TEST(test_file_syntax),
 	    TEST(test_bad_values_are_named),
+	    TEST(test_queue),
 	    TEST(test_secrets_have_no_flag),
 	    TEST(test_missing_file),
 	    TEST(test_check_and_help),

@@ -80,7 +80,8 @@ class Stack:
                 [ROOT / "deploy/local/stack", command], cwd=ROOT,
                 stdin=subprocess.DEVNULL, stdout=file, stderr=file,
                 timeout=300,
-                env={**os.environ, **SANITIZERS, **self._variables,
+                env={**os.environ, **SANITIZERS, "QUEUE": "sqs",
+                     **self._variables,
                      "STACK_DIR": str(self.directory),
                      "PROGRAMS": str(PROGRAMS),
                      "FLASHSALE_EXTRA_ENV": f"{self.directory}.env"})
