@@ -30,7 +30,7 @@ struct books {
 	/* Units taken in Redis without a row in MySQL: under way as long as
 	 * outbox or queue hold something, lost when both are empty. */
 	int64_t missing;
-	/* Units with a row in MySQL that Redis does not know as taken. */
+	/* Units confirmed in MySQL that Redis does not know as taken. */
 	int64_t unknown;
 	bool adds_up;
 };
@@ -54,7 +54,8 @@ balance(struct books *b)
 		      q->visible <= 0 && q->in_flight <= 0 && q->delayed <= 0;
 	b->oversold = at_least_0(v->book.confirmed_units - total);
 	b->missing = at_least_0(v->taken - arrived);
-	b->unknown = at_least_0(arrived - v->taken);
+	/* What was rejected may have given its units back. */
+	b->unknown = at_least_0(v->book.confirmed_units - v->taken);
 	b->adds_up = b->oversold == 0 && b->unknown == 0 && b->missing == 0 &&
 		     v->view.remaining >= 0 &&
 		     v->book.sold == v->book.confirmed_units;

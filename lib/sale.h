@@ -118,8 +118,6 @@ bool sale_read_order(const struct redis_value *, struct order_view *);
 
 /* --- For lib/books.c, who reads a sale whole --- */
 
-/* "state quantity user" as the orders hash has it. */
-bool sale_read_order(const struct redis_value *, struct order_view *);
 /* Ask for a sale's hash, and read the answer but for the outbox; false: there
  * is no such sale. */
 void sale_ask_view(struct redis *, const char *sku, redis_fn *, void *arg);

@@ -58,7 +58,7 @@ let_go(struct batch *batch)
 {
 	struct settler *s = batch->settler;
 
-	if (batch->handles_n == 0)
+	if (batch->handles == NULL || batch->handles_n == 0)
 		return;
 	s->told((const char *const *)batch->handles, batch->handles_n, s->arg);
 	while (batch->handles_n > 0)
