@@ -289,13 +289,13 @@ conclude(struct repair *r)
 		    r->dry_run ? "" : " are left");
 }
 
+/* A SKU that is only listed, and has no sale, is passed over. */
 static int
-repair_sale(struct repair *r, const char *sku)
+repair_sale(struct repair *r, const char *sku, bool is_listed)
 {
 	char why[WHY_SIZE] = "";
 	enum err err;
 
-	wait_for_queue(r);
 	err = look(r, sku, why);
 	if (err == ERR_OK && r->audit.differences_n > 0) {
 		snprintf(why, WHY_SIZE, "mending failed in the middle");
@@ -309,6 +309,8 @@ repair_sale(struct repair *r, const char *sku)
 		conclude(r);
 	r->left += err == ERR_OK ? r->audit.differences_n : 0;
 	audit_free(&r->audit);
+	if (err == ERR_NOT_FOUND && is_listed)
+		return EXIT_FINE;
 	return inspect_exit_code(&command_repair, sku, err, why);
 }
 
@@ -317,13 +319,16 @@ repair(struct repair *r, const char *sku)
 {
 	struct sku_list list;
 	enum err err = inspect_choose(r->session, sku, &list);
-	int code = EXIT_FINE;
+	int one, code = EXIT_FINE;
 	size_t i;
 
 	if (err != ERR_OK)
 		return session_failed(err, "listing the sales");
-	for (i = 0; i < list.n && code == EXIT_FINE; i++)
-		code = repair_sale(r, list.skus[i]);
+	wait_for_queue(r);
+	for (i = 0; i < list.n; i++) {
+		one = repair_sale(r, list.skus[i], sku == NULL);
+		code = code == EXIT_FINE ? one : code;
+	}
 	free(list.skus);
 	return code == EXIT_FINE && r->left > 0 ? EXIT_FAILED : code;
 }

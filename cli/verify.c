@@ -241,8 +241,10 @@ print_json(const struct report *r)
 
 /* --- The command --- */
 
+/* A SKU that is only listed, and has no sale, is passed over. */
 static int
-verify_sale(struct session *s, struct report *r, const char *sku)
+verify_sale(
+    struct session *s, struct report *r, const char *sku, bool is_listed)
 {
 	char why[WHY_SIZE] = "";
 	struct audit a;
@@ -263,6 +265,8 @@ verify_sale(struct session *s, struct report *r, const char *sku)
 			print_sale(&a);
 	}
 	audit_free(&a);
+	if (err == ERR_NOT_FOUND && is_listed)
+		return EXIT_FINE;
 	return inspect_exit_code(&command_verify, sku, err, why);
 }
 
@@ -271,13 +275,15 @@ verify(struct session *s, const char *sku, struct report *r)
 {
 	struct sku_list list;
 	enum err err = inspect_choose(s, sku, &list);
-	int code = EXIT_FINE;
+	int one, code = EXIT_FINE;
 	size_t i;
 
 	if (err != ERR_OK)
 		return session_failed(err, "listing the sales");
-	for (i = 0; i < list.n && code == EXIT_FINE; i++)
-		code = verify_sale(s, r, list.skus[i]);
+	for (i = 0; i < list.n; i++) {
+		one = verify_sale(s, r, list.skus[i], sku == NULL);
+		code = code == EXIT_FINE ? one : code;
+	}
 	free(list.skus);
 	return code;
 }
@@ -302,9 +308,10 @@ run_verify(const struct config *config, int argc, char **argv)
 		sku = command_sku(&command_verify, argc, argv, NULL);
 	session_open_all(&session, config);
 	code = verify(&session, sku, &r);
-	if (code == EXIT_FINE && r.sales != NULL)
+	r.balances = r.balances && code == EXIT_FINE;
+	if (r.sales != NULL)
 		print_json(&r);
-	else if (code == EXIT_FINE)
+	else
 		print_queue(&r.queue);
 	session_close(&session);
 	return code != EXIT_FINE || r.balances ? code : EXIT_FAILED;
