@@ -3,6 +3,7 @@ failpoints, whose clocks can be moved, and whose listening socket outlives
 flashsale-fcgi, as it does under systemd."""
 
 import collections
+import concurrent.futures
 import os
 import pathlib
 import shutil
@@ -18,6 +19,7 @@ os.environ.setdefault("PROGRAMS", "build/fail")
 
 import network                                  # noqa: E402
 from harness import processes                   # noqa: E402
+from harness.sentinel import Group              # noqa: E402
 from harness.stack import PROGRAMS, Stack       # noqa: E402
 from harness.wait import eventually             # noqa: E402
 
@@ -149,13 +151,19 @@ class Sqs:
 class Arena:
     """The stack, and what the faults need of it."""
 
-    def __init__(self, directory, programs_environment=None):
+    def __init__(self, directory, with_sentinels=False):
+        """with_sentinels: a master and its replica instead of one Redis."""
         self.directory = directory
+        self.group = Group(directory / "redis") if with_sentinels else None
         self.stack = Stack(directory / "stack", settings=SETTINGS,
-                           WEB="nginx", SQS_SERVER="standin")
+                           redis_group=self.group, WEB="nginx",
+                           SQS_SERVER="standin")
         self.programs = directory / "programs"      # a link
         self.points = directory / "failpoints"
         self.clock = directory / "clock"
+        # Who breaks things.  These threads stay, for a server of the group
+        # dies with the thread that has started it.
+        self.hands = concurrent.futures.ThreadPoolExecutor(max_workers=8)
         self.killed = 0     # processes that a fault has killed
         self.network = None     # where the worker is alone, if it can be
 
@@ -169,8 +177,9 @@ class Arena:
         os.environ["FAILPOINTS"] = str(self.points)
         self.stack.up()
         self.sqs = Sqs(self.stack.standin)
-        self._durable_redis()
-        if network.is_possible():
+        if not self.group:
+            self._durable_redis()
+        if network.is_possible() and not self.group:
             self.network = network.Network(
                 int(self.stack.env["SQS_ENDPOINT"].rpartition(":")[2]),
                 str(self.stack.directory / "run/redis.sock"))
@@ -187,6 +196,7 @@ class Arena:
     def down(self):
         self.masters.close()
         self.stack.down()
+        self.hands.shutdown()
         if self.network:
             self.network.close()
 

@@ -22,6 +22,11 @@ import pymysql
 import network
 from harness.wait import eventually
 
+# Played where there are Sentinels; the other faults of Redis and of the way
+# there are played where there is one Redis.
+WITH_SENTINELS = "redis.failover"
+WITHOUT_SENTINELS = ("redis.", "recovery.", "network.")
+
 Fault = collections.namedtuple("Fault", "name strike allowed about")
 FAULTS = {}
 
@@ -178,6 +183,21 @@ def redis_older(arena, sku, rng):
     shutil.copytree(copy, data)
     yield 0.1
     arena.stack.sv("up", "redis")
+
+
+@fault("redis.failover", failures=True, lost=True)
+def redis_failover(arena, sku, rng):
+    """The master is killed, and the Sentinels promote its replica; the old
+    one comes back as a replica of that."""
+    old = arena.group.wait_whole()
+    eventually(lambda: arena.stack.books.sales(sku), 20, "sale in MySQL")
+    old.kill()
+    eventually(lambda: arena.group.master not in (None, old), 60,
+               "another master")
+    yield 0
+    # The Sentinels would tell it so too, but take their time.
+    old.start()
+    old.client.replicaof("127.0.0.1", arena.group.master.port)
 
 
 @fault("recovery.killed", failures=True, lost=True)
