@@ -173,10 +173,14 @@ add_sku(struct settler *s, const struct decision *list, size_t n)
 
 	if (batch == NULL)
 		return;
-	batch->settler = s;
 	batch->handles = calloc(n, sizeof(batch->handles[0]));
+	if (batch->handles == NULL) {
+		free(batch);
+		return;
+	}
+	batch->settler = s;
 	snprintf(batch->sku, sizeof(batch->sku), "%s", list[0].sku);
-	for (i = 0; i < n && batch->handles != NULL; i++) {
+	for (i = 0; i < n; i++) {
 		batch->list[batch->n++] = list[i].settlement;
 		if (list[i].handle == NULL)
 			continue;
