@@ -123,6 +123,9 @@ def keeper_killed(arena, sku, rng):
     if arena.disarm("keeper_acknowledged"):
         return False
     arena.killed += 1
+    # Time that nobody has: the dead one's successor may begin.
+    for lease in arena.stack.redis.scan_iter("fs:*:keeper"):
+        arena.stack.redis.delete(lease)
 
 
 @fault("worker.killed")
