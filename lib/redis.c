@@ -6,7 +6,6 @@
 #include "redis.h"
 
 #include <inttypes.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +26,7 @@
 #include "digest.h"
 #include "log.h"
 #include "redis_url.h"
+#include "resp.h"
 #include "sentinel.h"
 
 #define BACKOFF_MIN 0.05 /* seconds until the first new try */
@@ -36,7 +36,6 @@
 #define OLDEST_MINOR 2
 #define RUN_ID_SIZE 48
 #define ARGUMENTS_MAX 2048 /* of one command */
-#define COUNT_MAX 24	   /* bytes of a sign, digits and line end */
 
 enum state { DOWN, CONNECTING, READY };
 
@@ -69,6 +68,9 @@ struct redis {
 	ev_timer retry;	  /* while DOWN: time to connect */
 	ev_timer overdue; /* connecting or the oldest command takes too long */
 	ev_timer look;	  /* while READY */
+	char *channel;	  /* subscribed to, or NULL */
+	redis_message_fn *heard;
+	void *heard_arg;
 	struct requests waiting; /* for their answers */
 	struct requests refused; /* never sent: to be told so */
 	ev_timer tell_refused;
@@ -268,49 +270,6 @@ request_new(struct redis *r, redis_fn *fn, void *arg)
 	return q;
 }
 
-/* "*3\r\n" or "$7\r\n". */
-static char *
-put_count(char *out, char sign, size_t count)
-{
-	char digits[20];
-	size_t n = 0;
-
-	*out++ = sign;
-	do
-		digits[n++] = (char)('0' + count % 10);
-	while ((count /= 10) > 0);
-	while (n > 0)
-		*out++ = digits[--n];
-	*out++ = '\r';
-	*out++ = '\n';
-	return out;
-}
-
-/* hiredis has a function for it, which takes a printf() for each argument:
- * a fifth of what the process does for a refusal. */
-static char *
-format_command(const struct redis_argument *args, size_t n, int *len)
-{
-	size_t size = COUNT_MAX + 1;
-	char *wire, *out;
-
-	for (size_t i = 0; i < n; i++)
-		size += COUNT_MAX + args[i].len + 2;
-	if (size > INT_MAX || (wire = malloc(size)) == NULL)
-		return NULL;
-	out = put_count(wire, '*', n);
-	for (size_t i = 0; i < n; i++) {
-		out = put_count(out, '$', args[i].len);
-		memcpy(out, args[i].data, args[i].len);
-		out += args[i].len;
-		*out++ = '\r';
-		*out++ = '\n';
-	}
-	*len = (int)(out - wire);
-	*out = '\0'; /* hiredis looks at what follows a lone word */
-	return wire;
-}
-
 static void
 submit(struct redis *r, struct request *q, const struct redis_argument *args,
     size_t n, bool handshake)
@@ -319,7 +278,7 @@ submit(struct redis *r, struct request *q, const struct redis_argument *args,
 		refuse(r, q);
 		return;
 	}
-	q->wire = format_command(args, n, &q->wire_len);
+	q->wire = resp_format(args, n, &q->wire_len);
 	if (q->wire == NULL || !write_wire(r, q, q->wire, q->wire_len)) {
 		refuse(r, q);
 		return;
@@ -376,6 +335,46 @@ redis_eval(struct redis *r, struct redis_script *script, size_t keys,
 	memcpy(args + 3, keys_and_args, n * sizeof(*args));
 	q->script = script;
 	submit(r, q, args, n + 3, false);
+}
+
+/* --- Listening --- */
+
+/* {"subscribe", channel, 1} or {"message", channel, text} */
+static void
+on_message(redisAsyncContext *context, void *data, void *arg)
+{
+	struct redis *r = arg;
+	const redisReply *reply = data;
+
+	(void)context;
+	if (reply == NULL || reply->type != REDIS_REPLY_ARRAY ||
+	    reply->elements < 3)
+		return; /* the end of the connection, or an error */
+	r->heard(strcmp(reply->element[0]->str, "message") == 0
+		     ? reply->element[2]->str
+		     : NULL,
+	    r->heard_arg);
+}
+
+static void
+listen_to_channel(struct redis *r)
+{
+	/* Nothing else can be asked on it now, not even what role it has. */
+	ev_timer_stop(r->loop, &r->look);
+	redisAsyncCommand(
+	    r->context, on_message, r, "SUBSCRIBE %s", r->channel);
+}
+
+void
+redis_subscribe(
+    struct redis *r, const char *channel, redis_message_fn *fn, void *arg)
+{
+	if ((r->channel = strdup(channel)) == NULL)
+		abort(); /* a few bytes: nothing can be answered any more */
+	r->heard = fn;
+	r->heard_arg = arg;
+	if (r->state == READY)
+		listen_to_channel(r);
 }
 
 /* --- Connecting --- */
@@ -470,7 +469,9 @@ on_ready(enum err err, const struct redis_value *value, void *arg)
 	if (r->complained)
 		log_info("%s: connected", r->name);
 	r->complained = false;
-	if (!r->is_bare)
+	if (r->channel != NULL)
+		listen_to_channel(r);
+	else if (!r->is_bare)
 		ev_timer_again(r->loop, &r->look);
 }
 
@@ -667,6 +668,7 @@ redis_free(struct redis *r)
 	ev_timer_stop(r->loop, &r->retry);
 	on_tell_refused(r->loop, &r->tell_refused, 0);
 	ev_timer_stop(r->loop, &r->tell_refused);
+	free(r->channel);
 	free(r);
 }
 

@@ -84,6 +84,15 @@ void redis_eval(struct redis *, struct redis_script *, size_t keys,
     const struct redis_argument *keys_and_args, size_t n, redis_fn *,
     void *arg);
 
+/*
+ * Hear what is published on a channel, from now on and after every
+ * reconnection; this connection is good for nothing else then.  message is
+ * NULL when hearing begins (again): what was published before is not known.
+ */
+typedef void redis_message_fn(const char *message, void *arg);
+void redis_subscribe(
+    struct redis *, const char *channel, redis_message_fn *, void *arg);
+
 /* Reading a reply. Out of range or of another type: NULL, 0 or "". */
 size_t redis_array_size(const struct redis_value *);
 const struct redis_value *redis_at(const struct redis_value *, size_t i);
