@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "gate.h"
 #include "log.h"
 #include "outbox.h"
 
@@ -208,6 +209,24 @@ session_is_recovering(struct session *s)
 }
 
 static void
+on_gates_open(void *arg)
+{
+	answer(arg, ERR_OK);
+}
+
+/* Whoever opens a sale may expect that nobody refuses its buyers any more. */
+static enum err
+wait_for_gates(struct session *s, const char *sku, enum err err)
+{
+	struct answer_slot slot = {.session = s};
+
+	if (err != ERR_OK)
+		return err;
+	gate_wait(s->loop, s->redis, sku, on_gates_open, &slot);
+	return wait_for(&slot);
+}
+
+static void
 on_started(enum err err, const struct sale_view *view,
     const struct outbox_entry *entry, void *arg)
 {
@@ -222,7 +241,7 @@ session_start_sale(struct session *s, const struct sale_change *change,
 	struct answer_slot slot = {.session = s, .out = view};
 
 	sale_open(s->redis, change, only_if_new, on_started, &slot);
-	return wait_for(&slot);
+	return wait_for_gates(s, change->sku, wait_for(&slot));
 }
 
 static void
@@ -237,7 +256,8 @@ session_set_state(struct session *s, const char *sku, enum sale_state state)
 	struct answer_slot slot = {.session = s};
 
 	sale_set_state(s->redis, sku, state, on_done, &slot);
-	return wait_for(&slot);
+	return state == SALE_OPEN ? wait_for_gates(s, sku, wait_for(&slot))
+				  : wait_for(&slot);
 }
 
 struct outbox_sum {

@@ -8,6 +8,7 @@
 
 #include "config.h"
 #include "fastcgi.h"
+#include "gatekeeper.h"
 #include "handover.h"
 #include "listener.h"
 #include "log.h"
@@ -18,6 +19,7 @@
 #include "stats.h"
 
 static struct config config;
+static unsigned responders, children;
 
 /* What can never work is said before the first request, not after. */
 static enum err
@@ -37,6 +39,14 @@ check_settings(const struct config *candidate, char *why, size_t size)
 		    "SQS_QUEUE_URL: not set; the queue that orders go to, "
 		    "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME (or "
 		    "QUEUE=redis: no SQS at all)");
+		return ERR_BAD_INPUT;
+	}
+	if (candidate->gate_dir[0] != '\0' &&
+	    access(candidate->gate_dir, W_OK | X_OK) != 0) {
+		snprintf(why, size,
+		    "GATE_DIR=%.200s: %s; make it, for the user of this "
+		    "program to write and the web server to read",
+		    candidate->gate_dir, strerror(errno));
 		return ERR_BAD_INPUT;
 	}
 	return responder_check(candidate, why, size);
@@ -85,11 +95,16 @@ count_responders(void)
 	return cores > 0 ? (unsigned)cores : 1;
 }
 
+/* The last child is the gatekeeper, where there is a gate. */
 static int
 serve(unsigned slot, void *arg)
 {
+	const struct responder_options *options = arg;
+
 	metrics_use_slot(slot);
-	return responder_run(arg);
+	if (slot % children == responders)
+		return gatekeeper_run(&config);
+	return responder_run(options);
 }
 
 int
@@ -110,9 +125,11 @@ main(int argc, char **argv)
 	options.listen_fd = listener_open(where);
 	if (!handover_open(options.handover))
 		fatal(EXIT_OSERR, "socketpair: %s", strerror(errno));
-	pool.children = count_responders();
+	responders = count_responders();
+	children = responders + (config.gate_dir[0] != '\0');
+	pool.children = children;
 	pool.drain_seconds = config.drain_seconds;
-	stats_init(2 * pool.children);
+	stats_init(2 * children);
 	config_log(&config, &about);
 	code = pool_run(&pool);
 	listener_remove(where);

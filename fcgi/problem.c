@@ -63,29 +63,38 @@ or_empty(const char *text)
 	return text != NULL ? text : "";
 }
 
-void
-problem_reply(
-    struct exchange *x, enum problem problem, const struct problem_detail *d)
+size_t
+problem_compose(char *body, size_t size, enum problem problem,
+    const struct problem_detail *d)
 {
-	char body[1024], headers[512], sku[128] = "", field[128] = "";
-	int status = problems[problem].status;
+	char sku[128] = "", field[128] = "";
 	int n;
 
 	if (d->sku != NULL)
 		snprintf(sku, sizeof(sku), ",\"sku\":\"%s\"", d->sku);
 	if (d->field != NULL)
 		snprintf(field, sizeof(field), ",\"field\":\"%s\"", d->field);
-	n = snprintf(body, sizeof(body),
+	n = snprintf(body, size,
 	    "{\"type\":\"urn:flashsale:problem:%s\",\"title\":\"%s\","
 	    "\"status\":%d,\"code\":\"%s\",\"detail\":\"%s\"%s%s%s}\n",
-	    problems[problem].code, problems[problem].title, status,
-	    problems[problem].code,
+	    problems[problem].code, problems[problem].title,
+	    problems[problem].status, problems[problem].code,
 	    d->detail != NULL ? d->detail : problems[problem].detail, sku,
 	    field, or_empty(d->members));
+	return (size_t)n < size ? (size_t)n : size - 1;
+}
+
+void
+problem_reply(
+    struct exchange *x, enum problem problem, const struct problem_detail *d)
+{
+	char body[PROBLEM_MAX], headers[512];
+	int status = problems[problem].status;
+	size_t n = problem_compose(body, sizeof(body), problem, d);
+
 	snprintf(headers, sizeof(headers), "Cache-Control: no-store\r\n%s%s",
 	    status == 503 ? "Retry-After: 1\r\n" : "", or_empty(d->headers));
 	metrics_add(STAT_PROBLEM_FIRST + problem, 1);
 	metrics_observe(STAT_REQUEST_SECONDS, clock_seconds() - x->started);
-	fastcgi_reply(
-	    x, status, "application/problem+json", headers, body, (size_t)n);
+	fastcgi_reply(x, status, "application/problem+json", headers, body, n);
 }

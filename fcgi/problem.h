@@ -38,6 +38,12 @@ struct problem_detail {
 	const char *members;
 };
 
+#define PROBLEM_MAX 1024 /* bytes of a body, and NUL */
+
+/* Write the body that problem_reply() sends. Returns its length. */
+size_t problem_compose(
+    char *body, size_t size, enum problem, const struct problem_detail *);
+
 /* Answer, and count the answer. None of the texts may need JSON escapes. */
 void problem_reply(
     struct exchange *, enum problem, const struct problem_detail *);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "body.h"
+#include "gate.h"
 #include "handlers.h"
 #include "log.h"
 #include "problem.h"
@@ -21,6 +22,22 @@ struct reset {
 	struct sale_change change;
 };
 
+/* A sale that is open, and who wants to hear of it. */
+struct opened {
+	struct exchange *exchange;
+	struct sale_view view;
+};
+
+static void
+on_gates_open(void *arg)
+{
+	struct opened *o = arg;
+
+	reply_json(o->exchange, 200, "Cache-Control: no-store\r\n",
+	    reply_sale(&o->view), STAT_ADMIN);
+	free(o);
+}
+
 /* The worker learns of the sale by the same way as of orders. */
 static void
 on_opened(enum err err, const struct sale_view *view,
@@ -29,8 +46,10 @@ on_opened(enum err err, const struct sale_view *view,
 	static const struct problem_detail nothing;
 	struct exchange *x = arg;
 	struct responder *responder = x->responder;
+	struct opened *o = malloc(sizeof(*o));
 
-	if (err != ERR_OK) {
+	if (err != ERR_OK || o == NULL) {
+		free(o);
 		problem_reply(x, PROBLEM_UNAVAILABLE, &nothing);
 		return;
 	}
@@ -38,8 +57,9 @@ on_opened(enum err err, const struct sale_view *view,
 	    view->sale.sku, (long long)view->sale.total);
 	if (responder->sender != NULL)
 		sender_submit(responder->sender, entry, NULL, NULL);
-	reply_json(x, 200, "Cache-Control: no-store\r\n", reply_sale(view),
-	    STAT_ADMIN);
+	*o = (struct opened){x, *view};
+	gate_wait(responder->loop, responder->redis, view->sale.sku,
+	    on_gates_open, o);
 }
 
 static void

@@ -45,6 +45,8 @@ static const struct metric metrics[STAT_COUNT] = {
 	"Open connections of the web server."},
     [STAT_SENDS_IN_FLIGHT] = {METRIC_GAUGE, "flashsale_sqs_sends_in_flight", "",
 	"SendMessageBatch calls under way."},
+    [STAT_GATES_SHUT] = {METRIC_GAUGE, "flashsale_gates_shut", "",
+	"Sales whose buyers the web server refuses by itself."},
     [STAT_REQUEST_SECONDS] = {METRIC_HISTOGRAM, "flashsale_request_seconds", "",
 	"From reading a request to its answer."},
     [STAT_SEND_SECONDS] = {METRIC_HISTOGRAM, "flashsale_sqs_send_seconds", "",

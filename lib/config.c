@@ -108,6 +108,8 @@ static const struct setting settings[] = {
 	    "socket path or HOST:PORT; by default the socket inherited as descriptor 0"},
 	{"RESPONDERS", NUMBER, FIELD(responders), "0", 0, 256, FOR_FCGI, PUBLIC, 'n',
 	    "responder processes; 0 = as many as cores"},
+	{"GATE_DIR", TEXT, FIELD(gate_dir), "", 0, 0, FOR_FCGI, PUBLIC, 0,
+	    "directory of the marker files by which nginx refuses buyers itself; unset = it asks for each"},
 	{"ADMIN_TOKEN", TEXT, FIELD(admin_token), "", 0, 0, FOR_FCGI, SECRET, 0,
 	    "bearer token of /reset and /reset-stock, 16 to 400 characters; unset = admin is off"},
 	{"SEND_CONCURRENCY", NUMBER, FIELD(send_concurrency), "8", 1, 64, FOR_FCGI, PUBLIC, 0,

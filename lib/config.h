@@ -73,6 +73,7 @@ struct config {
 	const char *listen;
 	unsigned responders;
 	const char *default_sku;
+	const char *gate_dir;
 	const char *admin_token;
 	unsigned send_concurrency;
 	unsigned send_deadline_ms;

@@ -227,6 +227,7 @@ send_batch(struct reservations *r, struct batch *b)
 	arguments_add_key(&a, b->sku, "requests");
 	arguments_add_key(&a, b->sku, "orders");
 	arguments_add_key(&a, b->sku, "outbox");
+	arguments_add_key(&a, b->sku, "gates");
 	arguments_add_text(&a, redis_run_id(r->redis));
 	for (size_t i = 0; i < b->n; i++) {
 		const struct order *order = &b->questions[i]->reservation.order;

@@ -16,6 +16,8 @@
  *                                     with QUEUE=redis the queue itself, see
  *                                     outbox.h
  *   fs:{sku}:keeper           string  who sends them, while he does: lease.h
+ *   fs:{sku}:gates            hash    web servers that refuse by themselves,
+ *                                     see gate.h
  */
 #ifndef FLASHSALE_SALE_H
 #define FLASHSALE_SALE_H

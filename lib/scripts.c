@@ -26,3 +26,4 @@ EMBED(state);
 EMBED(rebuild);
 EMBED(mend);
 EMBED(lease);
+EMBED(gate);

@@ -13,5 +13,6 @@ extern struct redis_script script_state;
 extern struct redis_script script_rebuild;
 extern struct redis_script script_mend;
 extern struct redis_script script_lease;
+extern struct redis_script script_gate;
 
 #endif

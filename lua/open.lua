@@ -59,5 +59,6 @@ local entry = redis.call('XADD', outbox, '*',
   'name', terms[1], 'limit', terms[2], 'opens_at', terms[3],
   'closes_at', terms[4], 'price', terms[5], 'currency', terms[6],
   'created_at', now, 'state', 'open')
+redis.pcall('PUBLISH', 'fs:gate', string.match(sale_key, '{(.*)}'))
 return {'ok', entry, sale_id, '1', stock, terms[1], terms[2], terms[3],
   terms[4], terms[5], terms[6], now}

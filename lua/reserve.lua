@@ -1,7 +1,7 @@
 -- Take units of a sale for buyers who ask at the same moment, one after the
 -- other, or say why not.
 --
--- KEYS  1 sale  2 buyers  3 requests  4 orders  5 outbox
+-- KEYS  1 sale  2 buyers  3 requests  4 orders  5 outbox  6 gates
 -- ARGV  1 epoch: the run id of this Redis ("" = do not compare)
 --       then for each request, of which there may be 100:
 --       order id, user, quantity, idempotency key ("" = none)
@@ -25,7 +25,7 @@
 -- on, or rebuilt for, another Redis than this may lack its last orders: it
 -- waits for the keeper.
 
-local sale_key, buyers, requests, orders, outbox = unpack(KEYS)
+local sale_key, buyers, requests, orders, outbox, gates = unpack(KEYS)
 local epoch = ARGV[1]
 
 local sale = redis.call('HMGET', sale_key, 'remaining', 'limit', 'opens_at',
@@ -55,6 +55,10 @@ local function why_not()
   end
 end
 local refusal = why_not()
+if not refusal and remaining > 0 then
+  -- Where web servers still refuse by themselves, so do we: gate.lua.
+  refusal = redis.call('HVALS', gates)[1]
+end
 
 -- Some fields of a hash, in one command.
 local function read(key, fields)
@@ -154,6 +158,10 @@ local function take()
 end
 if units > 0 then
   take()
+  if remaining == 0 then
+    -- The gates may shut.  Not so important that it may fail anything.
+    redis.pcall('PUBLISH', 'fs:gate', string.match(sale_key, '{(.*)}'))
+  end
 end
 
 return {'ok', remaining, sale[2], sale[3], sale[4], sale[5], sale[6],

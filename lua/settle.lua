@@ -55,6 +55,7 @@ local function settle_current(id, order, verdict)
       redis.call('HINCRBY', sale_key, 'remaining', quantity)
     end
     hold(user, -quantity)
+    redis.pcall('PUBLISH', 'fs:gate', string.match(sale_key, '{(.*)}'))
   end
   local units = (verdict == 'confirmed' and quantity or 0)
     - (state == 'confirmed' and quantity or 0)

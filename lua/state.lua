@@ -26,4 +26,5 @@ for i = 1, #fields do
   entry[#entry + 1] = values[i]
 end
 redis.call('XADD', outbox, '*', unpack(entry))
+redis.pcall('PUBLISH', 'fs:gate', string.match(sale_key, '{(.*)}'))
 return 1

@@ -265,6 +265,12 @@ set_line() {
 	printf 's|^\\([ \t]*\\).*# <- %s$|\\1%s|\n' "$1" "$2"
 }
 
+# What the programs are told, or their own default.
+default_sku() {
+	sku=$(sed -n 's/^DEFAULT_SKU=//p' "$STACK_DIR/flashsale.env" | tail -n 1)
+	echo "${sku:-iphone_16}"
+}
+
 # As root, nginx would hand its workers to www-data, who may not enter here.
 make_nginx_conf() {
 	if [ "$(id -u)" -eq 0 ]; then user='user root;'; else user=; fi
@@ -282,6 +288,8 @@ keys_zone=flashsale:1m max_size=16m inactive=5s use_temp_path=off;"
 		set_line listen "listen 127.0.0.1:$web_port default_server \
 reuseport backlog=4096;"
 		set_line listen6 ''
+		set_line default_sku "default $(default_sku);"
+		set_line gate "set \$marker $run/gate/\$tenth/\$request_method\$http_idempotency_key\$uri;"
 		set_line root "root $root/web;"
 	} >"$STACK_DIR/etc/nginx.sed"
 	sed -f "$STACK_DIR/etc/nginx.sed" "$root/deploy/nginx.conf"

@@ -29,7 +29,7 @@ STACKS = {
     "queue-redis-outages": {"WEB": "nginx", "QUEUE": "redis"},
     "outages": {"WEB": "nginx"},
     "recovery": {"WEB": "nginx"},
-    "processes": {"WEB": "nginx"},
+    "processes": {"WEB": "nginx", "settings": {"GATE_DIR": ""}},
     # Their data gets damaged.
     "books": {"WEB": "nginx"},
     # An SQS that checks signatures and fails on demand.

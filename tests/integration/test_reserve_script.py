@@ -21,7 +21,7 @@ class Reserve:
     def __init__(self, stack, sku):
         self.redis, self.sku = stack.redis, sku
         self.keys = [f"fs:{{{sku}}}:{name}" for name in (
-            "sale", "buyers", "requests", "orders", "outbox")]
+            "sale", "buyers", "requests", "orders", "outbox", "gates")]
 
     def __call__(self, *requests, epoch=""):
         """requests: (user, quantity, key).  Returns the status, the order
@@ -30,7 +30,7 @@ class Reserve:
         arguments = [str(word) for order_id, (user, quantity, key)
                      in zip(ids, requests)
                      for word in (order_id, user, quantity, key)]
-        answer = self.redis.eval(SCRIPT.read_text(), 5, *self.keys, epoch,
+        answer = self.redis.eval(SCRIPT.read_text(), 6, *self.keys, epoch,
                                  *arguments)
         return answer[0], ids, answer[BEFORE_ANSWERS:]
 

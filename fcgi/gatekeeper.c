@@ -1,0 +1,374 @@
+/*
+ * For each SKU a gate: open, or shut by a marker file.
+ *
+ *   Redis says that all are refused, and gives a lease -> marker
+ *   Redis says that it sells                           -> no marker, then the
+ *                                                         lease goes back
+ *
+ * Redis sells nothing while there is a lease (lua/gate.lua), so the order of
+ * these steps is all that keeps a buyer from being refused wrongly: a marker
+ * is there only while its lease lasts, and the lease is given back only when
+ * the marker is gone.  Should this process stop in between, its markers lose
+ * their validity (markers.h) before the lease ends.  Each lease has a name of
+ * its own, so that what arrives late, by a connection given up, ends no other.
+ *
+ * Changes are heard of by a subscription.  What is missed there is found by
+ * looking at every SKU in turn.
+ */
+#include "gatekeeper.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <ev.h>
+
+#include "clock.h"
+#include "exit_codes.h"
+#include "gate.h"
+#include "log.h"
+#include "markers.h"
+#include "message.h"
+#include "metrics.h"
+#include "pool.h"
+#include "problem.h"
+#include "redis.h"
+#include "sale.h"
+#include "stats.h"
+
+#define GATES_MAX 1024	/* SKUs; others are refused by the responders */
+#define TICK 0.1	/* seconds */
+#define LIST_EVERY 10	/* ticks */
+#define LOOKS_A_TICK 16 /* SKUs that are looked at in their turn */
+
+#define LEASE_SIZE 96
+#define LEASE (GATE_LEASE_MS / 1000.)
+/* A lease with less left is extended. */
+#define LEASE_SHORT (LEASE - 0.3)
+
+struct gate {
+	TAILQ_ENTRY(gate) link;
+	struct gatekeeper *keeper;
+	char sku[SKU_MAX + 1];
+	const char *suffix;	/* of its marker; NULL: there is none */
+	double lease_until;	/* clock_seconds() */
+	char lease[LEASE_SIZE]; /* its name; "" = none was asked for */
+	double asked;		/* when Redis was, 0 = it has answered */
+	bool changed;		/* since then */
+};
+
+struct gatekeeper {
+	struct ev_loop *loop;
+	const struct config *config;
+	struct redis *redis;
+	struct redis *ear; /* the connection that is subscribed */
+	struct markers *markers;
+	TAILQ_HEAD(, gate) gates; /* who was looked at longest ago first */
+	unsigned n;
+	unsigned long leases; /* so many were asked for */
+	unsigned long ticks;
+	bool leaving;
+	ev_timer tick;
+};
+
+static void look(struct gate *);
+
+/* --- Markers --- */
+
+static void
+name_marker(const struct gate *gate, bool by_default, char *name, size_t size)
+{
+	snprintf(name, size, "/buy%s%s%s", by_default ? "" : "/",
+	    by_default ? "" : gate->sku, gate->suffix);
+}
+
+static bool
+is_default(const struct gate *gate)
+{
+	return strcmp(gate->sku, gate->keeper->config->default_sku) == 0;
+}
+
+static void
+remove_marker(struct gate *gate)
+{
+	char name[SKU_MAX + 32];
+
+	if (gate->suffix == NULL)
+		return;
+	name_marker(gate, false, name, sizeof(name));
+	markers_remove(gate->keeper->markers, name);
+	if (is_default(gate)) {
+		name_marker(gate, true, name, sizeof(name));
+		markers_remove(gate->keeper->markers, name);
+	}
+	gate->suffix = NULL;
+}
+
+/* The body that a responder would answer with. */
+static size_t
+compose(const struct gate *gate, const char *refusal, int64_t opens_at,
+    char *body, size_t size)
+{
+	static const struct {
+		const char *refusal;
+		enum problem problem;
+	} problems[] = {
+	    {"sold_out", PROBLEM_SOLD_OUT},
+	    {"not_open", PROBLEM_NOT_OPEN},
+	    {"closed", PROBLEM_CLOSED},
+	    {"paused", PROBLEM_PAUSED},
+	};
+	struct problem_detail d = {.sku = gate->sku};
+	char members[64] = "";
+
+	if (strcmp(refusal, "sold_out") == 0)
+		snprintf(members, sizeof(members), ",\"remaining\":0");
+	else if (strcmp(refusal, "not_open") == 0)
+		snprintf(members, sizeof(members), ",\"opensAt\":%" PRId64,
+		    opens_at);
+	d.members = members;
+	for (size_t i = 0; i < sizeof(problems) / sizeof(problems[0]); i++)
+		if (strcmp(refusal, problems[i].refusal) == 0)
+			return problem_compose(
+			    body, size, problems[i].problem, &d);
+	return 0;
+}
+
+static void
+put_marker(struct gate *gate, const char *refusal, int64_t opens_at)
+{
+	char body[PROBLEM_MAX], name[SKU_MAX + 32];
+	size_t len = compose(gate, refusal, opens_at, body, sizeof(body));
+	const char *suffix =
+	    strcmp(refusal, "sold_out") == 0 ? ".sold_out" : ".shut";
+
+	if (len == 0)
+		return; /* a refusal that only responders know */
+	if (gate->suffix != suffix)
+		remove_marker(gate);
+	gate->suffix = suffix;
+	name_marker(gate, false, name, sizeof(name));
+	markers_put(gate->keeper->markers, name, body, len);
+	if (is_default(gate)) {
+		name_marker(gate, true, name, sizeof(name));
+		markers_put(gate->keeper->markers, name, body, len);
+	}
+}
+
+/* --- Leases --- */
+
+/* May a marker be there until the next tick, and for as long as it stays
+ * valid should there be none? */
+static bool
+has_time(const struct gate *gate)
+{
+	return gate->lease_until - clock_seconds() > MARKERS_LIFE + TICK;
+}
+
+/* Only while no question is under way: its answer would be of a lease that
+ * has been given back. */
+static void
+open_gate(struct gate *gate)
+{
+	remove_marker(gate);
+	if (gate->lease_until > clock_seconds())
+		gate_lift(gate->keeper->redis, gate->sku, gate->lease);
+	gate->lease[0] = '\0';
+}
+
+static void
+on_looked(enum err err, const char *refusal, int64_t opens_at, void *arg)
+{
+	struct gate *gate = arg;
+	double asked = gate->asked;
+
+	gate->asked = 0;
+	if (err == ERR_OK && strcmp(refusal, "open") == 0) {
+		open_gate(gate);
+	} else if (err == ERR_OK && !gate->keeper->leaving) {
+		gate->lease_until = asked + LEASE;
+		if (has_time(gate))
+			put_marker(gate, refusal, opens_at);
+	}
+	if (gate->changed)
+		look(gate);
+}
+
+/* Ask Redis how it is; when it has just been asked, once more after that. */
+static void
+look(struct gate *gate)
+{
+	struct gatekeeper *k = gate->keeper;
+
+	gate->changed = gate->asked != 0;
+	if (gate->changed || k->leaving)
+		return;
+	if (gate->lease[0] == '\0')
+		snprintf(gate->lease, sizeof(gate->lease), "%s %lu",
+		    markers_name(k->markers), ++k->leases);
+	gate->asked = clock_seconds();
+	TAILQ_REMOVE(&k->gates, gate, link);
+	TAILQ_INSERT_TAIL(&k->gates, gate, link);
+	gate_shut(k->redis, gate->sku, gate->lease, on_looked, gate);
+}
+
+/* --- Which SKUs there are --- */
+
+/* NULL: there are too many. */
+static struct gate *
+find_gate(struct gatekeeper *k, const char *sku)
+{
+	struct gate *gate;
+
+	TAILQ_FOREACH(gate, &k->gates, link)
+	if (strcmp(gate->sku, sku) == 0)
+		return gate;
+	if (k->n == GATES_MAX || (gate = calloc(1, sizeof(*gate))) == NULL)
+		return NULL;
+	gate->keeper = k;
+	memcpy(gate->sku, sku, strlen(sku) + 1);
+	TAILQ_INSERT_HEAD(&k->gates, gate, link);
+	k->n++;
+	return gate;
+}
+
+static void
+on_changed(const char *sku, void *arg)
+{
+	struct gatekeeper *k = arg;
+	struct gate *gate;
+
+	if (sku == NULL) { /* and what was said before was not heard */
+		TAILQ_FOREACH(gate, &k->gates, link)
+		gate->changed = true;
+		return;
+	}
+	if (sku_is_valid(sku, strlen(sku)) &&
+	    (gate = find_gate(k, sku)) != NULL)
+		look(gate);
+}
+
+static void
+on_listed(enum err err, const char *const *skus, size_t n, void *arg)
+{
+	if (err == ERR_OK)
+		for (size_t i = 0; i < n; i++)
+			find_gate(arg, skus[i]);
+}
+
+/* --- Time --- */
+
+/* A lease that could not be extended in time is left to itself. */
+static void
+watch_lease(struct gate *gate)
+{
+	if (gate->suffix == NULL)
+		return;
+	if (!has_time(gate))
+		remove_marker(gate);
+	else if (gate->asked == 0 &&
+		 gate->lease_until - clock_seconds() < LEASE_SHORT)
+		look(gate);
+}
+
+static void
+on_tick(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct gatekeeper *k = timer->data;
+	struct gate *gate, *next;
+	unsigned looks = 0, shut = 0;
+
+	(void)loop;
+	(void)events;
+	for (gate = TAILQ_FIRST(&k->gates); gate != NULL; gate = next) {
+		next = TAILQ_NEXT(gate, link);
+		watch_lease(gate);
+		shut += gate->suffix != NULL;
+		if (gate->asked == 0 && gate->suffix == NULL &&
+		    (gate->changed || looks++ < LOOKS_A_TICK))
+			look(gate);
+	}
+	markers_extend(k->markers);
+	metrics_set(STAT_GATES_SHUT, shut);
+	if (k->ticks++ % LIST_EVERY == 0)
+		sale_list(k->redis, on_listed, k);
+}
+
+/* --- Life --- */
+
+static void
+on_last_tick(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	const struct gatekeeper *k = timer->data;
+
+	(void)events;
+	if (redis_is_idle(k->redis))
+		ev_break(loop, EVBREAK_ALL);
+}
+
+static void
+on_asked_to_leave(void *arg)
+{
+	struct gatekeeper *k = arg;
+	struct gate *gate;
+
+	k->leaving = true;
+	TAILQ_FOREACH(gate, &k->gates, link)
+	if (gate->asked == 0)
+		open_gate(gate);
+	else
+		remove_marker(gate);
+	ev_timer_stop(k->loop, &k->tick);
+	ev_timer_init(&k->tick, on_last_tick, 0., TICK / 10);
+	ev_timer_start(k->loop, &k->tick);
+}
+
+static void
+connect_parts(struct gatekeeper *k)
+{
+	const struct config *config = k->config;
+	char why[256] = "out of memory";
+
+	if (redis_new(&k->redis, k->loop, config->redis_url,
+		config->redis_timeout_ms, why, sizeof(why)) != ERR_OK ||
+	    redis_new(&k->ear, k->loop, config->redis_url,
+		config->redis_timeout_ms, why, sizeof(why)) != ERR_OK)
+		fatal(EXIT_CONFIG, "%s", why);
+	if (!config->recovery)
+		redis_trust(k->redis);
+	if (markers_open(&k->markers, config->gate_dir, why, sizeof(why)) !=
+	    ERR_OK)
+		fatal(EXIT_OSERR, "%s", why);
+	redis_subscribe(k->ear, GATE_CHANNEL, on_changed, k);
+}
+
+int
+gatekeeper_run(const struct config *config)
+{
+	struct gatekeeper keeper = {.config = config}, *k = &keeper;
+	struct gate *gate;
+
+	TAILQ_INIT(&k->gates);
+	umask(022);	   /* the web server is to read the markers */
+	srand48(getpid()); /* only jitter of back-off depends on it */
+	k->loop = ev_loop_new(EVFLAG_AUTO);
+	connect_parts(k);
+	pool_watch_parent(k->loop, on_asked_to_leave, k);
+	ev_timer_init(&k->tick, on_tick, 0., TICK);
+	k->tick.data = k;
+	ev_timer_start(k->loop, &k->tick);
+	ev_run(k->loop, 0);
+	redis_free(k->ear);
+	redis_free(k->redis);
+	markers_close(k->markers);
+	while ((gate = TAILQ_FIRST(&k->gates)) != NULL) {
+		TAILQ_REMOVE(&k->gates, gate, link);
+		free(gate);
+	}
+	ev_loop_destroy(k->loop);
+	return EXIT_FINE;
+}

@@ -1,0 +1,191 @@
+"""The edge gate: nginx refuses by itself while all would be refused, says
+what a responder would say, and never refuses what could be sold."""
+
+import contextlib
+import os
+import signal
+
+import pytest
+
+from harness.wait import eventually, stays
+from harness.web import assert_problem
+
+pytestmark = pytest.mark.stacks("nginx")
+
+KEY = {"Idempotency-Key": "not-asked-before"}
+
+
+class Gate:
+    """The gate of a stack, seen from the file system."""
+
+    def __init__(self, stack):
+        self._directory = stack.directory / "run/gate"
+
+    def keeper(self):
+        """The directory of the gatekeeper that is at work, if any."""
+        owners = {os.readlink(link) for link in self._directory.glob("*.?")}
+        return owners.pop() if len(owners) == 1 else None
+
+    def pid(self):
+        return int(eventually(self.keeper).partition("-")[0])
+
+    def is_shut(self, sku):
+        return any(self._directory.glob(f"*/POST/buy/{sku}.*"))
+
+    def await_shut(self, sku):
+        eventually(lambda: self.is_shut(sku), what=f"a marker of {sku}")
+
+
+@pytest.fixture
+def gate(stack):
+    return Gate(stack)
+
+
+def refusals(stack):
+    """How many requests the responders have refused."""
+    text = stack.web.get("/metrics").body.decode()
+    return sum(float(line.split()[1]) for line in text.splitlines()
+               if line.startswith("flashsale_") and 'code="' in line)
+
+
+def buy(stack, sku, headers=None):
+    return stack.web.post(f"/buy/{sku}", {"userId": "u"}, headers)
+
+
+def without_date(reply):
+    return {k: v for k, v in reply.headers.items() if k != "date"}
+
+
+@pytest.mark.parametrize("code, terms, command", [
+    ("sold_out", {"stock": 0}, None),
+    ("paused", {}, "pause"),
+    ("closed", {}, "close"),
+    ("not_open", {"opensAt": 4_000_000_000_000}, None),
+])
+def test_it_says_what_a_responder_says(stack, gate, new_sale, code, terms,
+                                       command):
+    sku = new_sale(**terms)
+    if command is not None:
+        stack.cli(command, sku)
+    gate.await_shut(sku)
+    before = refusals(stack)
+    answers = [buy(stack, sku) for _ in range(5)]
+    assert refusals(stack) == before
+    # Who has a key is answered by a responder.
+    expected = buy(stack, sku, KEY)
+    assert refusals(stack) == before + 1
+    assert_problem(expected, 409, code)
+    for answer in answers:
+        assert (answer.status, answer.body) == (409, expected.body)
+        assert without_date(answer) == without_date(expected)
+
+
+def test_the_default_sku(stack, gate):
+    stack.web.reset("the-default", 0)
+    gate.await_shut("the-default")
+    before = refusals(stack)
+    answer = stack.web.buy(None, "u")
+    assert_problem(answer, 409, "sold_out")
+    assert answer.json["sku"] == "the-default"
+    assert refusals(stack) == before
+
+
+def test_only_buying_is_refused(stack, gate, new_sale):
+    sku = new_sale(stock=0)
+    gate.await_shut(sku)
+    assert_problem(stack.web.get(f"/buy/{sku}"), 405, "method_not_allowed")
+    assert stack.web.stock(sku)["status"] == "sold_out"
+    assert_problem(stack.web.buy(f"{sku}x", "u"), 404, "no_such_sale")
+
+
+def test_an_earlier_order_is_found_by_its_key(stack, gate, new_sale):
+    sku = new_sale(stock=1)
+    order = stack.web.buy(sku, "u", key="mine").json["orderId"]
+    gate.await_shut(sku)
+    again = stack.web.buy(sku, "u", key="mine")
+    assert (again.status, again.json["orderId"]) == (202, order)
+
+
+def test_three_hundred_times_sold_out_and_back(stack, gate, new_sale):
+    sku = new_sale(stock=1)
+    for n in range(300):
+        sold = stack.web.buy(sku, f"u{n}")
+        assert sold.status == 202, (n, sold)
+        if n % 3 == 0: # else the stock is back while the gate is shutting
+            gate.await_shut(sku)
+        assert stack.web.reset(sku, 1).status == 200
+
+
+def test_a_resumed_sale_sells(stack, gate, new_sale):
+    sku = new_sale(stock=50, limit=0)
+    for n in range(20):
+        stack.cli("pause", sku)
+        gate.await_shut(sku)
+        stack.cli("resume", sku)
+        assert stack.web.buy(sku, f"u{n}").status == 202
+
+
+def test_a_sale_opens_on_time(stack, gate, new_sale):
+    seconds, microseconds = stack.redis.time()
+    opens_at = seconds * 1000 + microseconds // 1000 + 5000
+    sku = new_sale(stock=1, opensAt=opens_at)
+    gate.await_shut(sku)
+
+    def sold():
+        before = stack.redis.time()
+        answer = buy(stack, sku)
+        if answer.status == 202:
+            return True
+        assert before[0] * 1000 + before[1] // 1000 < opens_at, answer
+        return False
+    eventually(sold)
+
+
+@contextlib.contextmanager
+def stuck(pid):
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_stuck_gatekeeper_refuses_nobody(stack, gate, new_sale):
+    sku = new_sale(stock=1)
+    assert buy(stack, sku).status == 202
+    gate.await_shut(sku)
+    with stuck(gate.pid()):
+        # The marker is there, but its time is over.
+        before = refusals(stack)
+        eventually(lambda: buy(stack, sku) and refusals(stack) > before)
+        assert gate.is_shut(sku)
+        assert stack.web.reset(sku, 1).status == 200
+        assert buy(stack, sku).status == 202
+    gate.await_shut(sku)
+
+
+def test_a_killed_gatekeeper_is_replaced(stack, gate, new_sale,
+                                         expect_errors):
+    expect_errors("killed by signal 9")
+    sku = new_sale(stock=0)
+    gate.await_shut(sku)
+    killed = gate.pid()
+    os.kill(killed, signal.SIGKILL)
+    eventually(lambda: gate.keeper() and gate.pid() != killed)
+    gate.await_shut(sku)
+    # What the dead one left behind is gone.
+    assert not list((stack.directory / "run/gate").glob(f"{killed}-*"))
+    assert stack.web.reset(sku, 1).status == 200
+    assert buy(stack, sku).status == 202
+
+
+def test_a_reload_keeps_the_gate(stack, gate, new_sale):
+    sku = new_sale(stock=0)
+    gate.await_shut(sku)
+    old = gate.pid()
+    stack.kill("fcgi", signal.SIGHUP)
+    eventually(lambda: gate.keeper() and gate.pid() != old)
+    gate.await_shut(sku)
+    assert stack.web.reset(sku, 1).status == 200
+    assert buy(stack, sku).status == 202
+    stays(lambda: buy(stack, sku).status == 409, 0.3)
