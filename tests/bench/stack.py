@@ -139,6 +139,20 @@ class Stack:
             assert time.monotonic() < deadline, f"{programs} does not serve"
             time.sleep(0.1)
 
+    def use_gate(self, wanted, path=None):
+        """Let nginx refuse by itself, or have Redis asked each time.  Wait
+        for the marker of a path that is refused."""
+        gate = DIRECTORY / "run/gate"
+        config = pathlib.Path(self.env["FLASHSALE_CONFIG"])
+        config.write_text(re.sub(
+            r"(?m)^GATE_DIR=.*$", f"GATE_DIR={gate if wanted else ''}",
+            config.read_text()))
+        self.use_responders(PROGRAMS)
+        deadline = time.monotonic() + 10
+        while wanted and not list(gate.glob(f"*/POST{path}.sold_out")):
+            assert time.monotonic() < deadline, f"no marker of {path}"
+            time.sleep(0.1)
+
     def stop_worker(self):
         self._sv("down", "worker")
 
