@@ -375,7 +375,8 @@ is_moving(const struct audit_order *o)
 static bool
 is_dead(const struct audit_order *o)
 {
-	return is_moving(o) && !o->in_outbox && o->is_parked;
+	return is_moving(o) && !o->in_outbox && o->is_parked &&
+	       order_state_is_live(o->redis_now);
 }
 
 static bool
@@ -395,9 +396,9 @@ is_untold(const struct audit_order *o)
 enum suspicion
 audit_suspect(const struct audit *a, const struct audit_order *o)
 {
-	if (is_unknown(o) || is_untold(o))
+	if (is_unknown(o) || is_untold(o) || is_dead(o))
 		return SUSPECT_REDIS;
-	return is_lost(a, o) || is_dead(o) ? SUSPECT_MYSQL : SUSPECT_NOTHING;
+	return is_lost(a, o) ? SUSPECT_MYSQL : SUSPECT_NOTHING;
 }
 
 bool

@@ -87,8 +87,9 @@ struct audit_request {
 struct audit {
 	struct sale sale;
 	int64_t remaining;
-	bool has_book; /* MySQL knows the sale */
-	int64_t sold;  /* its counter */
+	int64_t mended; /* as in struct sale_view */
+	bool has_book;	/* MySQL knows the sale */
+	int64_t sold;	/* its counter */
 	/* Nothing was in the queue, nor among the dead letters. */
 	bool queue_is_empty;
 

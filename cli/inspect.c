@@ -56,6 +56,7 @@ read_redis(
 	if (err == ERR_OK) {
 		a->sale = view.sale;
 		a->remaining = view.remaining;
+		a->mended = view.mended;
 		err = session_list_outbox(s, sku, on_waiting, a);
 	}
 	if (err == ERR_THROTTLED)

@@ -35,7 +35,7 @@ static const struct option options[] = {
 struct repair {
 	struct session *session;
 	bool dry_run;
-	int64_t wait; /* seconds for the queue to become empty */
+	double until; /* clock_seconds() to wait for the queue */
 	struct audit audit;
 	struct queue_survey queue;
 	struct books_sale sale;
@@ -83,26 +83,22 @@ static enum err
 resend(struct repair *r, const struct difference *d)
 {
 	struct order order = order_of(d);
-	struct session_mended mended;
 
 	tell_order(r, "put back into the outbox", d);
-	return r->dry_run
-		   ? ERR_OK
-		   : session_resend(r->session, r->sale, &order, &mended);
+	return r->dry_run ? ERR_OK
+			  : session_resend(r->session, r->sale, &order);
 }
 
 static enum err
 adopt(struct repair *r, const struct difference *d)
 {
 	struct order order = order_of(d);
-	struct session_mended mended;
 	const char *state =
 	    d->order->mysql != ORDER_ABSENT ? "confirmed" : "reserved";
 
 	tell_order(r, "make known to Redis", d);
-	return r->dry_run
-		   ? ERR_OK
-		   : session_adopt(r->session, r->sale, &order, state, &mended);
+	return r->dry_run ? ERR_OK
+			  : session_adopt(r->session, r->sale, &order, state);
 }
 
 static enum err
@@ -143,15 +139,14 @@ static enum err
 mend_request(struct repair *r, const struct difference *d)
 {
 	struct order order = order_of(d);
-	struct session_mended mended;
 	bool is_lost = d->kind == DIFFERENCE_REQUEST;
 
 	tell(r, "%s Idempotency-Key %s of %s: order %s",
 	    is_lost ? "remember" : "forget", d->request_key, d->user_id,
 	    d->order_id);
-	return r->dry_run ? ERR_OK
-			  : session_mend_request(
-				r->session, r->sale, is_lost, &order, &mended);
+	return r->dry_run
+		   ? ERR_OK
+		   : session_mend_request(r->session, r->sale, is_lost, &order);
 }
 
 static enum err
@@ -166,32 +161,40 @@ recount(struct repair *r, const struct difference *d)
 		   : ledger_recount(r->session->db, r->sale.sale_id, &changed);
 }
 
-/* Told here, done by balance(). */
+/* What is on sale, or what a buyer holds. */
 static enum err
-announce_sum(struct repair *r, const struct difference *d)
+mend_sum(struct repair *r, const struct difference *d)
 {
+	struct audit *a = &r->audit;
+	int64_t units = d->expected - d->found;
+	bool has_changed = false;
+	enum err err;
+
 	if (d->kind == DIFFERENCE_BUYER)
 		tell(r, "correct what %s holds: %" PRId64 ", not %" PRId64,
 		    d->user_id, d->expected, d->found);
-	else if (d->expected > d->found)
-		tell(r, "put %" PRId64 " units on sale again",
-		    d->expected - d->found);
+	else if (units > 0)
+		tell(r, "put %" PRId64 " units on sale again", units);
 	else
-		tell(r, "take %" PRId64 " units from sale",
-		    d->found - d->expected);
-	return ERR_OK;
+		tell(r, "take %" PRId64 " units from sale", -units);
+	if (r->dry_run)
+		return ERR_OK;
+	err = session_mend_sum(
+	    r->session, r->sale, a->mended, d->user_id, units, &has_changed);
+	a->mended += has_changed;
+	return err;
 }
 
 /* --- All of them --- */
 
-/*
- * In this order: MySQL's counter before an order is sent to it again, orders
- * before their keys, and the sums last.
- */
-static const struct {
+struct mend {
 	enum difference_kind kind;
 	enum err (*mend)(struct repair *, const struct difference *);
-} mends[] = {
+};
+
+/* In this order: MySQL's counter before an order is sent to it again, and
+ * orders before their keys. */
+static const struct mend order_mends[] = {
     {DIFFERENCE_SOLD, recount},
     {DIFFERENCE_STATUS, tell_status},
     {DIFFERENCE_DEAD, give_back},
@@ -199,60 +202,57 @@ static const struct {
     {DIFFERENCE_REQUEST, mend_request},
     {DIFFERENCE_DANGLING, mend_request},
     {DIFFERENCE_LOST, resend},
-    {DIFFERENCE_BUYER, announce_sum},
-    {DIFFERENCE_UNITS, announce_sum},
+};
+
+/* The sums follow from the orders, so they come when those are mended. */
+static const struct mend sum_mends[] = {
+    {DIFFERENCE_BUYER, mend_sum},
+    {DIFFERENCE_UNITS, mend_sum},
     {DIFFERENCE_CONTENT, leave_alone},
     {DIFFERENCE_KEY_TWICE, leave_alone},
     {DIFFERENCE_LIMIT, leave_alone},
     {DIFFERENCE_OVERSOLD, leave_alone},
 };
 
+#define COUNT(list) (sizeof(list) / sizeof((list)[0]))
+
+/* All differences of these kinds; *n of them. */
 static enum err
-mend_kind(struct repair *r, enum difference_kind kind,
-    enum err (*mend)(struct repair *, const struct difference *))
+mend_kinds(struct repair *r, const struct mend *mends, size_t kinds, size_t *n)
 {
 	const struct audit *a = &r->audit;
 	enum err err = ERR_OK;
-	size_t i;
+	size_t i, kind;
 
-	for (i = 0; i < a->differences_n && err == ERR_OK; i++) {
-		if (a->differences[i].kind == kind)
-			err = mend(r, &a->differences[i]);
-	}
-	return err;
-}
-
-/* Missing units are put on sale only when nothing can be on its way that
- * Redis has forgotten. */
-static enum err
-balance(struct repair *r)
-{
-	struct session_mended mended;
-
-	return session_balance(
-	    r->session, r->sale, r->audit.queue_is_empty, &mended);
-}
-
-static enum err
-mend_all(struct repair *r)
-{
-	enum err err = ERR_OK;
-	size_t i;
-
-	for (i = 0; i < sizeof(mends) / sizeof(mends[0]) && err == ERR_OK; i++)
-		err = mend_kind(r, mends[i].kind, mends[i].mend);
-	if (err == ERR_OK && !r->dry_run && r->audit.differences_n > 0)
-		err = balance(r);
+	*n = 0;
+	for (kind = 0; kind < kinds; kind++)
+		for (i = 0; i < a->differences_n && err == ERR_OK; i++)
+			if (a->differences[i].kind == mends[kind].kind) {
+				err = mends[kind].mend(r, &a->differences[i]);
+				++*n;
+			}
 	return err;
 }
 
 /* --- One sale --- */
 
+static void
+wait_for_queue(struct repair *r)
+{
+	do
+		survey_queue(r->session, &r->queue);
+	while (!r->queue.is_outbox && !inspect_queue_is_empty(&r->queue) &&
+	       clock_seconds() < r->until &&
+	       session_sleep(r->session, LOOK_SECONDS));
+}
+
 static enum err
 look(struct repair *r, const char *sku, char why[WHY_SIZE])
 {
-	enum err err = inspect_sale(r->session, sku, &r->audit, &r->queue, why);
+	enum err err;
 
+	wait_for_queue(r);
+	err = inspect_sale(r->session, sku, &r->audit, &r->queue, why);
 	if (err != ERR_OK)
 		return err;
 	audit_judge(&r->audit);
@@ -260,16 +260,30 @@ look(struct repair *r, const char *sku, char why[WHY_SIZE])
 	return ERR_OK;
 }
 
-static void
-wait_for_queue(struct repair *r)
+static enum err
+look_again(struct repair *r, const char *sku, char why[WHY_SIZE])
 {
-	double until = clock_seconds() + (double)r->wait;
+	audit_free(&r->audit);
+	return look(r, sku, why);
+}
 
-	do
-		survey_queue(r->session, &r->queue);
-	while (!r->queue.is_outbox && !inspect_queue_is_empty(&r->queue) &&
-	       clock_seconds() < until &&
-	       session_sleep(r->session, LOOK_SECONDS));
+/* Orders, then the sums as they are after that, then what is left. */
+static enum err
+mend_sale(struct repair *r, const char *sku, char why[WHY_SIZE])
+{
+	size_t orders, sums;
+	enum err err = look(r, sku, why);
+
+	if (err != ERR_OK || r->audit.differences_n == 0)
+		return err;
+	err = mend_kinds(r, order_mends, COUNT(order_mends), &orders);
+	if (err == ERR_OK && orders > 0 && !r->dry_run)
+		err = look_again(r, sku, why);
+	if (err == ERR_OK)
+		err = mend_kinds(r, sum_mends, COUNT(sum_mends), &sums);
+	if (err == ERR_OK && sums > 0 && !r->dry_run)
+		err = look_again(r, sku, why);
+	return err;
 }
 
 static void
@@ -293,18 +307,9 @@ conclude(struct repair *r)
 static int
 repair_sale(struct repair *r, const char *sku, bool is_listed)
 {
-	char why[WHY_SIZE] = "";
-	enum err err;
+	char why[WHY_SIZE] = "mending failed in the middle";
+	enum err err = mend_sale(r, sku, why);
 
-	err = look(r, sku, why);
-	if (err == ERR_OK && r->audit.differences_n > 0) {
-		snprintf(why, WHY_SIZE, "mending failed in the middle");
-		err = mend_all(r);
-		if (err == ERR_OK && !r->dry_run) {
-			audit_free(&r->audit);
-			err = look(r, sku, why);
-		}
-	}
 	if (err == ERR_OK)
 		conclude(r);
 	r->left += err == ERR_OK ? r->audit.differences_n : 0;
@@ -324,7 +329,6 @@ repair(struct repair *r, const char *sku)
 
 	if (err != ERR_OK)
 		return session_failed(err, "listing the sales");
-	wait_for_queue(r);
 	for (i = 0; i < list.n; i++) {
 		one = repair_sale(r, list.skus[i], sku == NULL);
 		code = code == EXIT_FINE ? one : code;
@@ -337,8 +341,9 @@ static int
 run_repair(const struct config *config, int argc, char **argv)
 {
 	struct session session;
-	struct repair r = {.session = &session, .wait = 30};
+	struct repair r = {.session = &session};
 	const char *sku = NULL;
+	int64_t wait = 30;
 	int option, code;
 
 	while ((option = getopt_long(argc, argv, "nh", options, NULL)) != -1) {
@@ -347,7 +352,7 @@ run_repair(const struct config *config, int argc, char **argv)
 		else if (option == 'n')
 			r.dry_run = true;
 		else if (option == 'w')
-			r.wait = command_number(
+			wait = command_number(
 			    &command_repair, "--wait", optarg, 0, 86400);
 		else
 			command_hint(&command_repair);
@@ -355,6 +360,7 @@ run_repair(const struct config *config, int argc, char **argv)
 	if (optind < argc)
 		sku = command_sku(&command_repair, argc, argv, NULL);
 	session_open_all(&session, config);
+	r.until = clock_seconds() + (double)wait;
 	code = repair(&r, sku);
 	session_close(&session);
 	return code;

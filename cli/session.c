@@ -425,30 +425,30 @@ session_read_books(struct session *s, const char *sku,
 }
 
 static void
-on_mended(enum err err, int64_t changed, int64_t units, void *arg)
+on_mended(enum err err, bool has_changed, void *arg)
 {
 	struct answer_slot *slot = arg;
 
-	*(struct session_mended *)slot->out =
-	    (struct session_mended){changed, units};
+	if (slot->out != NULL)
+		*(bool *)slot->out = has_changed;
 	answer(slot, err);
 }
 
 enum err
 session_adopt(struct session *s, struct books_sale sale,
-    const struct order *order, const char *state, struct session_mended *out)
+    const struct order *order, const char *state)
 {
-	struct answer_slot slot = {.session = s, .out = out};
+	struct answer_slot slot = {.session = s};
 
 	books_adopt(s->redis, sale, order, state, on_mended, &slot);
 	return wait_for(&slot);
 }
 
 enum err
-session_resend(struct session *s, struct books_sale sale,
-    const struct order *order, struct session_mended *out)
+session_resend(
+    struct session *s, struct books_sale sale, const struct order *order)
 {
-	struct answer_slot slot = {.session = s, .out = out};
+	struct answer_slot slot = {.session = s};
 
 	books_resend(s->redis, sale, order->id, order->request_key,
 	    order->reserved_at, on_mended, &slot);
@@ -457,9 +457,9 @@ session_resend(struct session *s, struct books_sale sale,
 
 enum err
 session_mend_request(struct session *s, struct books_sale sale, bool is_lost,
-    const struct order *order, struct session_mended *out)
+    const struct order *order)
 {
-	struct answer_slot slot = {.session = s, .out = out};
+	struct answer_slot slot = {.session = s};
 
 	(is_lost ? books_remember : books_forget)(s->redis, sale, order->id,
 	    order->user_id, order->request_key, on_mended, &slot);
@@ -467,12 +467,13 @@ session_mend_request(struct session *s, struct books_sale sale, bool is_lost,
 }
 
 enum err
-session_balance(struct session *s, struct books_sale sale, bool may_return,
-    struct session_mended *out)
+session_mend_sum(struct session *s, struct books_sale sale, int64_t mended,
+    const char *user_id, int64_t units, bool *has_changed)
 {
-	struct answer_slot slot = {.session = s, .out = out};
+	struct answer_slot slot = {.session = s, .out = has_changed};
 
-	books_balance(s->redis, sale, may_return, on_mended, &slot);
+	books_mend_sum(
+	    s->redis, sale, mended, user_id, units, on_mended, &slot);
 	return wait_for(&slot);
 }
 

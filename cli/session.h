@@ -81,18 +81,14 @@ enum err session_read_books(struct session *, const char *sku,
     const struct books_reader *, void *arg, struct sale_view *) MUST_CHECK;
 
 /* Mend: what lib/books.h and sale_settle() do, and wait for it. */
-struct session_mended {
-	int64_t changed, units;
-};
 enum err session_adopt(struct session *, struct books_sale,
-    const struct order *, const char *state,
-    struct session_mended *) MUST_CHECK;
-enum err session_resend(struct session *, struct books_sale,
-    const struct order *, struct session_mended *) MUST_CHECK;
+    const struct order *, const char *state) MUST_CHECK;
+enum err session_resend(
+    struct session *, struct books_sale, const struct order *) MUST_CHECK;
 enum err session_mend_request(struct session *, struct books_sale, bool is_lost,
-    const struct order *, struct session_mended *) MUST_CHECK;
-enum err session_balance(struct session *, struct books_sale, bool may_return,
-    struct session_mended *) MUST_CHECK;
+    const struct order *) MUST_CHECK;
+enum err session_mend_sum(struct session *, struct books_sale, int64_t mended,
+    const char *user_id, int64_t units, bool *has_changed) MUST_CHECK;
 enum err session_settle(struct session *, const char *sku, const char *order_id,
     const char *verdict) MUST_CHECK;
 

@@ -1,6 +1,7 @@
 /* The books of a sale in Redis: one transaction reads, one script mends. */
 #include "books.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,6 +61,7 @@ on_whole(enum err err, const struct redis_value *v, void *arg)
 	if (err == ERR_OK) {
 		memcpy(view.sale.sku, r->sku, sizeof(r->sku));
 		view.outbox = redis_int(redis_at(v, 4));
+		view.mended = redis_int(redis_at(v, 5));
 		read_orders(r, redis_at(v, 1));
 		read_buyers(r, redis_at(v, 2));
 		read_requests(r, redis_at(v, 3));
@@ -92,6 +94,7 @@ books_read(struct redis *redis, const char *sku,
     const struct books_reader *reader, sale_view_fn *fn, void *arg)
 {
 	struct reading *r = malloc(sizeof(*r));
+	char key[KEY_SIZE];
 
 	if (r == NULL)
 		abort();
@@ -103,6 +106,8 @@ books_read(struct redis *redis, const char *sku,
 	ask_about(redis, "HGETALL", sku, "buyers");
 	ask_about(redis, "HGETALL", sku, "requests");
 	ask_about(redis, "XLEN", sku, "outbox");
+	snprintf(key, sizeof(key), "fs:{%s}:sale", sku);
+	redis_call(redis, on_queued, NULL, "HGET", key, "mended", NULL);
 	redis_call(redis, on_whole, r, "EXEC", NULL);
 }
 
@@ -125,8 +130,7 @@ on_mended(enum err err, const struct redis_value *v, void *arg)
 		err = ERR_NOT_FOUND;
 	else if (err == ERR_OK && strcmp(status, "recovering") == 0)
 		err = ERR_THROTTLED;
-	m->fn(
-	    err, redis_int(redis_at(v, 1)), redis_int(redis_at(v, 2)), m->arg);
+	m->fn(err, redis_int(redis_at(v, 1)) == 1, m->arg);
 	free(m);
 }
 
@@ -220,12 +224,16 @@ books_forget(struct redis *redis, struct books_sale sale, const char *order_id,
 }
 
 void
-books_balance(struct redis *redis, struct books_sale sale, bool may_return,
-    books_mended_fn *fn, void *arg)
+books_mend_sum(struct redis *redis, struct books_sale sale, int64_t mended,
+    const char *user_id, int64_t units, books_mended_fn *fn, void *arg)
 {
 	struct arguments a;
+	char text[NUMBER_SIZE];
 
-	start(&a, redis, sale, "balance");
-	arguments_add_text(&a, may_return ? "all" : "");
+	snprintf(text, sizeof(text), "%" PRId64, units); /* may be negative */
+	start(&a, redis, sale, "sum");
+	arguments_add_number(&a, mended);
+	arguments_add_text(&a, user_id);
+	arguments_add_text(&a, text);
 	call(redis, &a, fn, arg);
 }

@@ -6,6 +6,7 @@
 #ifndef FLASHSALE_BOOKS_H
 #define FLASHSALE_BOOKS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "err.h"
@@ -34,20 +35,18 @@ void books_read(struct redis *, const char *sku, const struct books_reader *,
 /* --- Mending --- */
 
 /*
- * changed: orders or keys that were mended; 0 = there was nothing to mend any
- * more.  units: those that books_balance() put on sale, or took away.
+ * has_changed: false = there was nothing to mend any more.
  * ERR_NOT_FOUND: the sale is another one by now.  ERR_THROTTLED: it is being
  * rebuilt.
  */
-typedef void books_mended_fn(
-    enum err, int64_t changed, int64_t units, void *arg);
+typedef void books_mended_fn(enum err, bool has_changed, void *arg);
 
 /* The sale that is mended. */
 struct books_sale {
 	const char *sku, *sale_id;
 };
 
-/* An order that Redis forgot; it holds its units from the next balance on. */
+/* An order that Redis forgot; what it holds is for the sums to follow. */
 void books_adopt(struct redis *, struct books_sale, const struct order *,
     const char *state, books_mended_fn *, void *arg);
 /* An order that only Redis has: into the outbox, with this key. */
@@ -60,11 +59,12 @@ void books_forget(struct redis *, struct books_sale, const char *order_id,
     const char *user_id, const char *request_key, books_mended_fn *, void *arg);
 
 /*
- * Make remaining and the buyers' units what the orders come to.  may_return:
- * put missing units on sale; only when no order that Redis forgot can be on
- * its way.
+ * Add units to what a buyer holds, or, with "" for a buyer, to what is on
+ * sale; negative takes away.  mended: how often sums were mended when this was
+ * found to be needed (struct sale_view).  If that has grown, nothing is done;
+ * if something is, it grows by one.
  */
-void books_balance(struct redis *, struct books_sale, bool may_return,
-    books_mended_fn *, void *arg);
+void books_mend_sum(struct redis *, struct books_sale, int64_t mended,
+    const char *user_id, int64_t units, books_mended_fn *, void *arg);
 
 #endif

@@ -90,6 +90,7 @@ struct sale_view {
 	int64_t confirmed; /* units that MySQL has */
 	bool recovering;   /* this Redis may have lost orders of it */
 	int64_t outbox;	   /* entries waiting */
+	int64_t mended;	   /* sums, how often; only books_read() tells */
 };
 
 /* What a buyer sees at that moment: "on_sale", "sold_out", "not_open",

@@ -9,17 +9,15 @@
 --               an order that only this Redis has: into the outbox once more
 --   "remember"  4 order id  5 user  6 idempotency key
 --   "forget"    4 order id  5 user  6 idempotency key: of no order
---   "balance"   4 "all", or "" to take units from sale but return none
+--   "sum"       4 how often sums were mended when this was found ("mended" of
+--               the sale)  5 user ("" = what is on sale)  6 units to add
 --
--- Returns {"ok", n}, n = what it changed: orders, keys, or with "balance" the
--- buyers, and then the units that it put on sale (taken away when negative);
--- or {"gone"} (another sale by now) or {"recovering"}.
+-- Returns {"ok", n}, n = what it changed, 1 or 0; or {"gone"} (another sale by
+-- now) or {"recovering"}.
 --
 -- Each step asks once more whether there is still something to mend, in the
 -- same moment in which it mends: nothing is done twice, whoever else is at
--- it, and sales go on meanwhile.  The sums are taken from the orders here, so
--- they are exact however many are bought; "balance" holds Redis up for about
--- 1 ms for 2,000 orders.
+-- it, and sales go on meanwhile.
 
 local sale_key, buyers, requests, orders, outbox = unpack(KEYS)
 local sale_id, epoch, step = unpack(ARGV)
@@ -34,6 +32,13 @@ if epoch ~= '' and sale[2] ~= epoch then
   return {'recovering'}
 end
 
+-- Units that MySQL has, if it is an order that it has.
+local function confirm(state, units)
+  if state == 'confirmed' then
+    redis.call('HINCRBY', sale_key, 'confirmed', units)
+  end
+end
+
 local function adopt(id, state, quantity, user, request_key)
   if redis.call('HSETNX', orders, id,
        state .. ' ' .. quantity .. ' ' .. user) == 0 then
@@ -42,6 +47,7 @@ local function adopt(id, state, quantity, user, request_key)
   if request_key ~= '' then
     redis.call('HSETNX', requests, user .. ' ' .. request_key, id)
   end
+  confirm(state, quantity)
   return 1
 end
 
@@ -57,6 +63,7 @@ local function resend(id, request_key, reserved_at)
     'quantity', quantity, 'price', sale[6], 'currency', sale[7],
     'request_key', request_key, 'reserved_at', reserved_at)
   redis.call('HSET', orders, id, 'reserved ' .. quantity .. ' ' .. user)
+  confirm(state, -quantity)
   return 1
 end
 
@@ -76,60 +83,26 @@ local function forget(id, user, request_key)
   return redis.call('HDEL', requests, request)
 end
 
--- Make the buyers' entries what their orders come to.
-local function balance_buyers(wanted)
-  local changed = 0
-  local held = redis.call('HGETALL', buyers)
-  for i = 1, #held, 2 do
-    local user = held[i]
-    if tonumber(held[i + 1]) ~= wanted[user] then
-      if wanted[user] then
-        redis.call('HSET', buyers, user, wanted[user])
-      else
-        redis.call('HDEL', buyers, user)
-      end
-      changed = changed + 1
+-- The sums.  What is amiss with them stays the same while people buy, for
+-- every purchase moves both sides by as much; so what was found to be amiss
+-- may be mended by as much later, if nobody else has mended it meanwhile.
+local function sum(mended, user, units)
+  if (redis.call('HGET', sale_key, 'mended') or '0') ~= mended then
+    return 0
+  end
+  if user ~= '' then
+    if redis.call('HINCRBY', buyers, user, units) <= 0 then
+      redis.call('HDEL', buyers, user)
     end
-    wanted[user] = nil
+  else
+    -- Never less than none: MySQL rejects the orders that are too many.
+    redis.call('HINCRBY', sale_key, 'remaining',
+      math.max(tonumber(units), -math.max(0, tonumber(sale[4]))))
   end
-  for user, units in pairs(wanted) do
-    redis.call('HSET', buyers, user, units)
-    changed = changed + 1
-  end
-  return changed
+  redis.call('HINCRBY', sale_key, 'mended', 1)
+  return 1
 end
 
-local function balance(how)
-  local wanted, units, confirmed = {}, 0, 0
-  local list = redis.call('HVALS', orders)
-  for i = 1, #list do
-    local state, quantity, user =
-      string.match(list[i], '^(%S+) (%d+) (.*)$')
-    if live[state] then
-      units = units + quantity
-      wanted[user] = (wanted[user] or 0) + quantity
-    end
-    if state == 'confirmed' then
-      confirmed = confirmed + quantity
-    end
-  end
-  -- Never less than none: MySQL rejects the orders that are too many.
-  local right = math.max(0, tonumber(sale[3]) - units)
-  local gap = right - tonumber(sale[4])
-  if gap > 0 and how ~= 'all' then
-    gap = 0
-  end
-  local changed = balance_buyers(wanted)
-  redis.call('HSET', sale_key, 'confirmed', confirmed)
-  if gap ~= 0 then
-    redis.call('HINCRBY', sale_key, 'remaining', gap)
-  end
-  return {'ok', changed, gap}
-end
-
-if step == 'balance' then
-  return balance(ARGV[4])
-end
 local steps = {adopt = adopt, resend = resend, remember = remember,
-  forget = forget}
+  forget = forget, sum = sum}
 return {'ok', steps[step](unpack(ARGV, 4))}

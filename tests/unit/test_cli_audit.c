@@ -279,6 +279,23 @@ test_parked(void **state)
 	}
 }
 
+/* Its units were given back after Redis was read. */
+static void
+test_parked_meanwhile(void **state)
+{
+	struct audit a = sale_of_ten(9, 0);
+	struct order order = order_of(ONE, "ann", 1, "");
+
+	(void)state;
+	audit_add_redis(&a, ONE, "queued", 1, "ann");
+	audit_add_buyer(&a, "ann", 1);
+	audit_add_parked(&a, &order);
+	audit_close(&a);
+	assert_int_equal(audit_suspect(&a, &a.orders[0]), SUSPECT_REDIS);
+	a.orders[0].redis_now = ORDER_REJECTED;
+	assert_named(&a, "");
+}
+
 static void
 test_buyers(void **state)
 {
@@ -375,6 +392,7 @@ main(void)
 	    cmocka_unit_test(test_told_meanwhile),
 	    cmocka_unit_test(test_arrived_meanwhile),
 	    cmocka_unit_test(test_parked),
+	    cmocka_unit_test(test_parked_meanwhile),
 	    cmocka_unit_test(test_buyers),
 	    cmocka_unit_test(test_requests),
 	    cmocka_unit_test(test_content),
