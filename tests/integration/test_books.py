@@ -1,6 +1,7 @@
 """The books of a sale: every unit is on sale or in one live order, and what
 is not so is named and mended."""
 
+import concurrent.futures
 import contextlib
 import json
 import re
@@ -94,6 +95,22 @@ def test_a_dead_order_gives_its_units_back_once(stack, new_sale):
     second = stack.web.buy(sku, user, 2, key="other").json["orderId"]
     stack.wait_settled(sku, [second])
     assert stack.web.stock(sku)["remaining"] == 3
+
+
+def test_the_unit_of_a_dead_order_is_sold_to_another(stack, new_sale):
+    """Though everybody has heard that the sale is sold out."""
+    sku = new_sale(stock=1)
+    user = f"cursed-{sku}"
+    with stack.books.refusing(user):
+        with stack.without("worker"):
+            assert stack.web.buy(sku, user).status == 202
+            for n in range(3):
+                assert_problem(stack.web.buy(sku, f"u{n}"), 409, "sold_out")
+        bought = eventually(lambda: accepted(
+            rush(stack.web, sku, ["late"] * 5, 1)))
+    stack.wait_settled(sku, [bought[0].body["orderId"]])
+    assert_problem(stack.web.buy(sku, "too-late"), 409, "sold_out")
+    assert verify(stack, sku)["balances"]
 
 
 def test_a_dead_order_that_is_booked_after_all(stack, new_sale):
@@ -282,6 +299,17 @@ def test_damage_is_named_and_mended(stack, sold, damage, named):
     assert kinds(stack, sku) == named
     repair(stack, sku)
     assert_as_sold(stack, sku, orders)
+
+
+def test_repairs_at_the_same_time(stack, sold):
+    """Each finds the same missing, and one of them mends it."""
+    sku, orders = sold
+    unit_too_few(stack, sku, orders)
+    wrong_buyer(stack, sku, orders)
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda _: stack.cli("repair", sku), range(6)))
+    assert_as_sold(stack, sku, orders)
+    assert verify(stack, sku)["balances"]
 
 
 def test_an_order_whose_outbox_entry_is_gone(stack, new_sale, expect_errors):
