@@ -147,6 +147,9 @@ up: all ## start the engine and all its parts on this machine
 down: ## stop them
 	deploy/local/stack down
 
+web: ## get the dashboard's chart library, for make install
+	deploy/local/charts
+
 jmeter: all ## the race as a JMeter plan, against the running stack or its own
 	deploy/local/packages stack jmeter
 	PROGRAMS=$(OUT) jmeter/run
@@ -161,6 +164,7 @@ test: ## everything that proves the engine
 	$(MAKE) -j$(JOBS) all unit-tests
 	$(MAKE) -j$(JOBS) SAN=1 all unit-tests
 	$(MAKE) -j$(JOBS) FAIL=1 all
+	deploy/local/packages browser || : # without them tests/run skips it
 	@rm -rf build/fuzz/targets # without them tests/run skips the fuzzers
 	if deploy/local/packages fuzz && command -v clang >/dev/null; then \
 		$(MAKE) -j$(JOBS) SAN=fuzz fuzzers; fi
@@ -179,6 +183,11 @@ chaos-sabotage: ## does the judge notice programs that break the promise?
 	deploy/local/packages build stack standin test
 	tests/chaos/sabotage/build
 	tests/chaos/run --sabotage $(if $(SEED),--seed $(SEED))
+
+browser-test: ## the pages, in headless Chromium
+	deploy/local/packages build stack browser
+	$(MAKE) -j$(JOBS) all
+	tests/run browser
 
 unit-tests: $(UNIT_TESTS)
 
@@ -238,13 +247,17 @@ install: all ## programs, manuals, examples and the storefront (DESTDIR PREFIX)
 	done
 	$(INSTALL_TEXT) deploy/spawn-fcgi $(SHAREDIR)/spawn-fcgi 755
 	cp -R web/. $(SHAREDIR)/web
+	if charts=$$(deploy/local/charts cached); then \
+		install -d $(SHAREDIR)/web/vendor && \
+		install -m 644 $$charts/* $(SHAREDIR)/web/vendor; \
+	else echo "no charts for the dashboard: make web gets them"; fi
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | \
 		expand -t 16
 
 .PHONY: all clean test unit-tests fuzz fuzzers chaos bench lint docs format \
-	demo up down jmeter install help FORCE
+	demo up down web jmeter browser-test install help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY: $(patsubst %.c,$(OBJ)/%.o,\
 	$(wildcard tests/unit/*.c tests/fuzz/*.c tests/bench/*.c))

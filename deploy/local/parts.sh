@@ -241,6 +241,7 @@ worker_stays() {
 
 define_web() {
 	mkdir -p "$STACK_DIR/data/web"
+	make_web_root
 	"make_${WEB}_conf" >"$STACK_DIR/etc/$WEB.conf"
 	if grep -q '# <- [a-z0-9_]*$' "$STACK_DIR/etc/$WEB.conf"; then
 		die "deploy/$WEB.conf has a marked line that parts.sh ignores"
@@ -258,6 +259,19 @@ define_web() {
 	esac
 	# Workers outlive a master that was killed, and hold its port.
 	touch "$services/$WEB/sweep"
+}
+
+# The pages as they stand in the work tree, beside the chart library, which
+# comes from a registry: the dashboard does without, if need be.
+make_web_root() {
+	web_root=$STACK_DIR/data/web/root
+	mkdir "$web_root"
+	ln -s "$root"/web/* "$web_root"
+	if charts=$("$here/charts"); then
+		ln -s "$charts" "$web_root/vendor"
+	else
+		warn "no uPlot to be had: the dashboard will be without charts"
+	fi
 }
 
 # set_line NAME TEXT: an argument for sed that replaces the line marked NAME.
@@ -290,7 +304,7 @@ reuseport backlog=4096;"
 		set_line listen6 ''
 		set_line default_sku "default $(default_sku);"
 		set_line gate "set \$marker $run/gate/\$tenth/\$request_method\$http_idempotency_key\$uri;"
-		set_line root "root $root/web;"
+		set_line root "root $web_root;"
 	} >"$STACK_DIR/etc/nginx.sed"
 	sed -f "$STACK_DIR/etc/nginx.sed" "$root/deploy/nginx.conf"
 }
@@ -323,7 +337,7 @@ make_lighttpd_conf() {
 		    "server.upload-dirs = ( \"$STACK_DIR/data/web/uploads\" )"
 		set_line bind 'server.bind = "127.0.0.1"'
 		set_line port "server.port = $web_port"
-		set_line root "server.document-root = \"$root/web\""
+		set_line root "server.document-root = \"$web_root\""
 		set_line files "server.max-fds = $(files_limit)"
 		set_line connections \
 		    "server.max-connections = $(($(files_limit) / 4))"
