@@ -231,7 +231,7 @@ def files_of(stack, page):
     return names
 
 
-@pytest.mark.parametrize("page", ["/"])
+@pytest.mark.parametrize("page", ["/", "/admin/"])
 def test_pages_may_use_nothing_but_their_own_files(stack, page):
     for path, reply in files_of(stack, page).items():
         policy = reply.headers["content-security-policy"]
