@@ -139,7 +139,8 @@ export class Card {
       case "stuck":
         return true; // the answer may be an order from before
       case "ordered":
-        return this.sale.limit !== 1 && this.state() === "on_sale";
+        return this.sale.limit !== 1 && this.purchase.isCalm()
+          && this.state() === "on_sale";
       default:
         return this.state() === "on_sale";
     }
@@ -204,8 +205,8 @@ export class Card {
       case "asking":
         return ["Asking for your unit …", ""];
       case "waiting":
-        return ["No answer yet. Trying again by itself, and it stays "
-          + "one purchase.", "caution"];
+        return [REFUSALS[refusal] ?? "No answer yet. This page asks again by "
+          + "itself, and it stays one purchase.", "caution"];
       case "stuck":
         return ["Still no answer. Try again: it stays one purchase.", "bad"];
       case "ordered":

@@ -11,11 +11,14 @@
 // reloads until there is an answer, so whatever gets lost on the way, the
 // wish becomes one order at most.
 
+import { serverNow } from "../shared/clock.js";
 import { buy, fetchOrder, Refusal } from "../shared/engine.js";
 import { backOff, poll } from "../shared/poll.js";
 import { browserStore, newId } from "../shared/store.js";
 
 const PATIENCE = 6; // attempts before somebody has to press the button
+const CALM = 2000; // ms, see isCalm()
+const EARLY = 2000; // ms
 const SETTLED = ["confirmed", "rejected", "cancelled", "expired"];
 
 export class Purchase {
@@ -29,7 +32,7 @@ export class Purchase {
     this.refusal = null;
     this.remaining = null; // as the answer told it
     this.attempts = 0;
-    this.retryAt = 0; // ms, while waiting
+    this.calmAt = 0; // ms
     this.#restore();
   }
 
@@ -50,6 +53,12 @@ export class Purchase {
     }
     this.attempts = 0;
     this.#ask();
+  }
+
+  /** The button says something else since the answer came.  Who was about
+   * to press it for the old word, or clicks twice, buys nothing more. */
+  isCalm() {
+    return this.state !== "ordered" || Date.now() >= this.calmAt;
   }
 
   #read() {
@@ -90,9 +99,10 @@ export class Purchase {
     try {
       const order = await buy(this.sku, this.userId, this.key);
       this.#keep({ orderId: order.orderId, status: order.status });
+      this.calmAt = Date.now() + CALM;
       this.#adopt(order);
     } catch (error) {
-      if (error instanceof Refusal) {
+      if (error instanceof Refusal && !this.#isTooEarly(error)) {
         browserStore.remove(this.name);
         this.#become("idle", {
           refusal: error.code,
@@ -104,6 +114,12 @@ export class Purchase {
     }
   }
 
+  // The server's clock is known to a fraction of a second: whoever presses in
+  // that moment has not to press again.
+  #isTooEarly({ code, problem }) {
+    return code === "not_open" && problem.opensAt - serverNow() < EARLY;
+  }
+
   #wait(error) {
     if (this.attempts >= PATIENCE) {
       this.#become("stuck");
@@ -111,7 +127,7 @@ export class Purchase {
     }
     const pause = backOff(this.attempts, error.retryAfter);
     this.timer = setTimeout(() => this.#ask(), pause);
-    this.#become("waiting", { retryAt: Date.now() + pause });
+    this.#become("waiting", { refusal: error.code ?? null });
   }
 
   // A 404 is no answer yet: the engine may be recovering.

@@ -1,0 +1,121 @@
+"""The dashboard as operators meet it."""
+
+import pytest
+
+from harness.wait import eventually
+
+TILES = "#tiles"
+
+
+@pytest.fixture
+def dashboard(stack, open_page):
+    """Signed in."""
+    page = open_page("/admin/", size=(1380, 1100))
+    page.fill("#token", stack.web.token).click("#gate-form button")
+    return page.shows("#connection", "Live")
+
+
+def test_the_token(stack, open_page):
+    page = open_page("/admin/").picture("dashboard-gate")
+    page.fill("#token", "wrong").click("#gate-form button")
+    page.shows("#gate-word", "This token is wrong")
+    assert page.text(TILES) == ""
+    page.fill("#token", stack.web.token).click("#gate-form button")
+    page.shows("#connection", "Live").shows(TILES, "Requests / s")
+    # For this tab, and no longer.
+    page.open("/admin/").shows("#connection", "Live")
+    assert page.run("return localStorage.length") == 0
+    page.click("#leave")
+    eventually(lambda: page.find("#token").is_displayed(), 5)
+    assert page.run("return sessionStorage.length") == 0
+
+
+def test_a_rush_ends_with_exactly_n_orders(stack, dashboard):
+    page = dashboard
+    page.fill("#simulation-buyers", 300).fill("#simulation-stock", 40)
+    page.click("#simulation-run").shows(
+        "#verdict", "Exactly 40 orders in MySQL for 40 units and 300 buyers",
+        60)
+    assert page.text("#crowd-accepted") == "40"
+    assert page.text("#crowd-refused") == "260"
+    assert page.text("#crowd-failed") == "0"
+    assert len(stack.books.ids("simulation")) == 40
+    eventually(lambda: page.text("#sales [data-sku=simulation] .number:nth-of-type(4)")
+               == "40", 10)
+    # Again, on the same SKU.
+    page.fill("#simulation-stock", 5).click("#simulation-run").shows(
+        "#verdict", "Exactly 5 orders", 60)
+    assert len(stack.books.ids("simulation")) == 45
+    page.picture("dashboard")
+
+
+def test_a_rush_that_the_books_contradict(stack, dashboard):
+    """The verdict can be a bad one: somebody else buys in between."""
+    page = dashboard
+    page.fill("#simulation-buyers", 600).fill("#simulation-stock", 600)
+    page.click("#simulation-run").shows("#verdict", "The buyers are coming")
+    eventually(lambda: stack.web.buy("simulation", "stranger").status == 202,
+               5)
+    page.shows("#verdict", "do not add up", 90)
+
+
+def test_open_pause_resume_close(stack, dashboard):
+    page = dashboard
+    page.fill("#open-sku", "d.chair").fill("#open-stock", 12)
+    page.fill("#open-name", "Fold Chair").fill("#open-price", "19.99")
+    page.click("#open-form button").shows("#open-word", "Fold Chair: 12 units")
+    sale = stack.web.stock("d.chair")
+    assert (sale["total"], sale["priceMinor"], sale["status"]) \
+        == (12, 1999, "on_sale")
+    row = "#sales [data-sku='d.chair']"
+    for label, status in (("Pause", "paused"), ("Resume", "on_sale"),
+                          ("Close", "closed"), ("Reopen", "on_sale")):
+        button = f"button[aria-label='{label} d.chair']"
+        page.shows(button, label).click(button)
+        page.shows(row, status.replace("_", " "))
+        assert stack.web.stock("d.chair")["status"] == status
+    # What is left empty stays as it was.
+    page.fill("#open-name", "").fill("#open-price", "")
+    page.fill("#open-stock", 3).click("#open-form button")
+    page.shows("#open-word", "Fold Chair: 3 units")
+    assert stack.web.stock("d.chair")["priceMinor"] == 1999
+
+
+def test_numbers_follow_what_happens(stack, dashboard, new_sale):
+    sku = new_sale(stock=100, limit=0)
+    for n in range(30):
+        assert stack.web.buy(sku, "alice").status == 202
+    row = f"#sales [data-sku='{sku}'] .number:nth-of-type"
+    dashboard.shows(f"{row}(2)", "70").shows(f"{row}(4)", "30")
+    dashboard.shows(TILES, "Units left")
+    if dashboard.run("return globalThis.uPlot !== undefined"):
+        assert dashboard.run(
+            "return document.querySelectorAll('.uplot canvas').length") == 6
+
+
+def test_without_the_chart_library(stack, open_page):
+    page = open_page("/nowhere").block("*/vendor/*")
+    page.open("/admin/").fill("#token", stack.web.token)
+    page.click("#gate-form button").shows("#connection", "Live")
+    page.shows("#no-charts", "numbers only").shows(".chart .key", "accepted")
+    page.shows(TILES, "Queue").picture("dashboard-without-charts")
+
+
+def test_a_redis_that_is_away(stack, dashboard):
+    with stack.without("redis"):
+        dashboard.shows("#connection", "Redis: unavailable")
+    dashboard.shows("#connection", "Live", 60)
+    stack.wait_healed()
+
+
+def test_no_serious_violation(stack, axe, open_page, new_sale):
+    new_sale()
+    for dark in (False, True):
+        page = open_page("/admin/", dark=dark, size=(1380, 1100))
+        assert page.serious(axe) == []
+        page.fill("#token", stack.web.token).click("#gate-form button")
+        page.shows("#sales", "Aurora Phone 16")
+        page.fill("#simulation-buyers", 50).fill("#simulation-stock", 10)
+        page.click("#simulation-run").shows("#verdict", "Exactly 10", 60)
+        assert page.serious(axe) == []
+    page.picture("dashboard-dark")
