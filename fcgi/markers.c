@@ -180,16 +180,17 @@ is_stale_link(const char *name)
 static void
 remove_orphans(const struct markers *m)
 {
-	DIR *dir = opendir(m->dir);
-	const struct dirent *entry;
+	struct dirent **entries = NULL;
+	int n = scandir(m->dir, &entries, NULL, alphasort);
 
-	while (dir != NULL && (entry = readdir(dir)) != NULL)
-		if (is_orphan(entry->d_name))
-			remove_tree(m->dir, entry->d_name);
-		else if (is_stale_link(entry->d_name))
-			unlinkat(m->dir_fd, entry->d_name, 0);
-	if (dir != NULL)
-		closedir(dir);
+	for (int i = 0; i < n; i++) {
+		if (is_orphan(entries[i]->d_name))
+			remove_tree(m->dir, entries[i]->d_name);
+		else if (is_stale_link(entries[i]->d_name))
+			unlinkat(m->dir_fd, entries[i]->d_name, 0);
+		free(entries[i]);
+	}
+	free(entries);
 }
 
 /* DIR/PID-UUID/POST/buy */

@@ -87,47 +87,14 @@ read_listed_sale(const struct db_row *row, void *arg)
 #define MS(column) \
 	"TIMESTAMPDIFF(MICROSECOND, '1970-01-01', " column ") DIV 1000"
 
+/* clang-format off: it takes strings apart at macros. */
 static const char newest_sales[] =
-    "SELECT sale_id, sku, name, total, revision, "
-    "limit_per_user, " MS("opens_at") ", " MS(
-	"closes_at") ", price_minor, currency, " MS("created_"
-						    "at") ", "
-							  "IF("
-							  "def"
-							  "ine"
-							  "d, "
-							  "sta"
-							  "te,"
-							  " '"
-							  "pau"
-							  "sed"
-							  "') "
-							  "FRO"
-							  "M "
-							  "sal"
-							  "es "
-							  "WHE"
-							  "RE "
-							  "sal"
-							  "e_"
-							  "id "
-							  "IN "
-							  "(SE"
-							  "LEC"
-							  "T "
-							  "MAX"
-							  "(sa"
-							  "le_"
-							  "id)"
-							  " FR"
-							  "OM "
-							  "sal"
-							  "es "
-							  "GRO"
-							  "UP "
-							  "BY "
-							  "sku"
-							  ")";
+    "SELECT sale_id, sku, name, total, revision, limit_per_user, "
+    MS("opens_at") ", " MS("closes_at") ", price_minor, currency, "
+    MS("created_at") ", IF(defined, state, 'paused') "
+    "FROM sales WHERE sale_id IN "
+    "(SELECT MAX(sale_id) FROM sales GROUP BY sku)";
+/* clang-format on */
 
 enum err
 ledger_list_sales(struct db *db, ledger_sale_fn *fn, void *arg)
