@@ -45,7 +45,9 @@ local function settle_current(id, order, verdict)
   end
   if verdict == 'confirmed' and not live[state] then
     local taken = math.max(0, math.min(quantity, remaining))
-    redis.call('HINCRBY', sale_key, 'remaining', -taken)
+    if taken > 0 then -- Redis takes Lua's -0 for no integer
+      redis.call('HINCRBY', sale_key, 'remaining', -taken)
+    end
     hold(user, quantity)
   elseif verdict ~= 'confirmed' and live[state] then
     if verdict == 'dead' and state == 'confirmed' then

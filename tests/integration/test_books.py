@@ -130,6 +130,28 @@ def test_a_dead_order_that_is_booked_after_all(stack, new_sale):
     assert_problem(stack.web.buy(sku, user), 409, "limit_reached")
 
 
+def test_a_dead_order_that_is_booked_when_its_unit_is_sold(stack, new_sale,
+                                                           expect_errors):
+    """MySQL has one unit for two: both hear what it decides."""
+    expect_errors("orders rejected: 1")
+    sku = new_sale(stock=1)
+    user = f"cursed-{sku}"
+    with stack.books.refusing(user):
+        order = stack.web.buy(sku, user).json["orderId"]
+        eventually(lambda: status(stack, sku, order) == "rejected")
+    parked, = stack.books.ask(
+        "SELECT body FROM parked WHERE body LIKE %s", f"%{order}%")
+    with stack.without("worker"):
+        stack.queue.send(parked["body"])
+        other = stack.web.buy(sku, "bob").json["orderId"]
+    eventually(lambda: len(stack.books.ids(sku)) == 1
+               and len(stack.books.ids(sku, "rejected")) == 1)
+    confirmed, = stack.books.ids(sku)
+    eventually(lambda: status(stack, sku, confirmed) == "confirmed")
+    rejected, = {order, other} - {confirmed}
+    eventually(lambda: status(stack, sku, rejected) == "rejected")
+
+
 def test_a_dead_order_of_the_sale_before(stack, new_sale):
     """Its units went with its sale."""
     sku = new_sale(stock=5)
