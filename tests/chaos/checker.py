@@ -198,7 +198,8 @@ def _sold_out_could_be_true(history, books, allowed):
                 continue
             before = sum(a["quantity"] for a in asked
                          if a["sent"] < attempt["answered"]
-                         and a["user"] != attempt["user"])
+                         and (a["user"], a["key"])
+                         != (attempt["user"], attempt["key"]))
             if before + attempt["quantity"] <= total:
                 yield (f"{attempt['user']} was told sold_out when at most "
                        f"{before} of {total} units could be gone")
