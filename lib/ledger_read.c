@@ -87,7 +87,8 @@ read_listed_sale(const struct db_row *row, void *arg)
 #define MS(column) \
 	"TIMESTAMPDIFF(MICROSECOND, '1970-01-01', " column ") DIV 1000"
 
-/* clang-format off: it takes strings apart at macros. */
+/* The formatter takes strings apart at macros. */
+/* clang-format off */
 static const char newest_sales[] =
     "SELECT sale_id, sku, name, total, revision, limit_per_user, "
     MS("opens_at") ", " MS("closes_at") ", price_minor, currency, "
