@@ -150,9 +150,15 @@ down: ## stop them
 web: ## get the dashboard's chart library, for make install
 	deploy/local/charts
 
-jmeter: all ## the race as a JMeter plan, against the running stack or its own
+# PLAN=race|spike|retry|soak, THREADS= RAMPUP= STOCK= DURATION=...
+jmeter: all ## a JMeter plan against the running stack or its own (PLAN)
 	deploy/local/packages stack jmeter
-	PROGRAMS=$(OUT) jmeter/run
+	PROGRAMS=$(OUT) jmeter/run $(or $(PLAN),race)
+
+report: all ## run JMeter's race, draw pictures of it into build/report
+	deploy/local/packages stack jmeter
+	PROGRAMS=$(OUT) jmeter/run race
+	jmeter/draw.py build/jmeter/race/race.jtl build/report
 
 # --- Proof ---------------------------------------------------------------
 
@@ -161,6 +167,7 @@ JOBS ?= $(shell nproc)
 
 test: ## everything that proves the engine
 	deploy/local/packages build stack test
+	deploy/local/packages jmeter || : # without Java tests/run skips it
 	$(MAKE) -j$(JOBS) all unit-tests
 	$(MAKE) -j$(JOBS) SAN=1 all unit-tests
 	$(MAKE) -j$(JOBS) FAIL=1 all
@@ -257,7 +264,7 @@ help: ## this list
 		expand -t 16
 
 .PHONY: all clean test unit-tests fuzz fuzzers chaos bench lint docs format \
-	demo up down web jmeter browser-test install help FORCE
+	demo up down web jmeter report browser-test install help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY: $(patsubst %.c,$(OBJ)/%.o,\
 	$(wildcard tests/unit/*.c tests/fuzz/*.c tests/bench/*.c))
