@@ -167,11 +167,11 @@ JOBS ?= $(shell nproc)
 
 test: ## everything that proves the engine
 	deploy/local/packages build stack test
-	deploy/local/packages jmeter || : # without Java tests/run skips it
 	$(MAKE) -j$(JOBS) all unit-tests
 	$(MAKE) -j$(JOBS) SAN=1 all unit-tests
 	$(MAKE) -j$(JOBS) FAIL=1 all
 	deploy/local/packages browser || : # without them tests/run skips it
+	deploy/local/packages jmeter || : # likewise
 	@rm -rf build/fuzz/targets # without them tests/run skips the fuzzers
 	if deploy/local/packages fuzz && command -v clang >/dev/null; then \
 		$(MAKE) -j$(JOBS) SAN=fuzz fuzzers; fi
