@@ -17,6 +17,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/integration"))
 os.environ.setdefault("PROGRAMS", "build/fail")
 
+import redis                                    # noqa: E402
+
 import network                                  # noqa: E402
 from harness import processes                   # noqa: E402
 from harness.sentinel import Group              # noqa: E402
@@ -164,6 +166,7 @@ class Arena:
         # Who breaks things.  These threads stay, for a server of the group
         # dies with the thread that has started it.
         self.hands = concurrent.futures.ThreadPoolExecutor(max_workers=8)
+        self.redis_turn = threading.Lock()
         self.killed = 0     # processes that a fault has killed
         self.network = None     # where the worker is alone, if it can be
 
@@ -266,6 +269,16 @@ class Arena:
         part = self.directory / "clock.part"
         part.write_text(f"{seconds:+d}\n")
         part.rename(self.clock)
+
+    def ask_redis(self, question):
+        """question(client), as soon as Redis answers."""
+        def once():
+            try:
+                question(self.stack.redis)
+            except redis.exceptions.RedisError as error:
+                raise ConnectionError(str(error)) from error
+            return True
+        eventually(once, 60, "Redis answers")
 
     def worker_family(self):
         pid = self.stack.pid("worker")

@@ -124,8 +124,8 @@ def keeper_killed(arena, sku, rng):
         return False
     arena.killed += 1
     # Time that nobody has: the dead one's successor may begin.
-    for lease in arena.stack.redis.scan_iter("fs:*:keeper"):
-        arena.stack.redis.delete(lease)
+    arena.ask_redis(lambda redis: [
+        redis.delete(lease) for lease in redis.scan_iter("fs:*:keeper")])
 
 
 @fault("worker.killed")
@@ -147,13 +147,15 @@ def worker_restart(arena, sku, rng):
 @fault("redis.paused", failures=True)
 def redis_paused(arena, sku, rng):
     """Redis answers nothing for three seconds."""
-    arena.stack.redis.execute_command("CLIENT", "PAUSE", "3000", "ALL")
+    arena.ask_redis(lambda redis: redis.execute_command(
+        "CLIENT", "PAUSE", "3000", "ALL"))
     yield 3
 
 
 @fault("redis.killed", failures=True)
 def redis_killed(arena, sku, rng):
     """kill -9; its append-only file is kept."""
+    arena.ask_redis(lambda redis: redis.ping())
     arena.stack.kill("redis")
     yield 0.5
 
@@ -214,7 +216,7 @@ def recovery_killed(arena, sku, rng):
         eventually(lambda: not (arena.points / point).exists(), 40,
                    f"{point} passed")
         arena.killed += 1
-        _end_rebuild_leases(arena.stack.redis)
+        arena.ask_redis(_end_rebuild_leases)
 
 
 def _end_rebuild_leases(redis):

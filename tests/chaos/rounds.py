@@ -2,6 +2,7 @@
 a rush of buyers, faults in the middle of it, healing, and the judgement."""
 
 import collections
+import contextlib
 import json
 import random
 import re
@@ -139,12 +140,20 @@ class Round:
         rng = random.Random(f"{self.plan.seed}/{fault.name}")
         time.sleep(at)
         try:
-            work = fault.strike(self.arena, self.sku, rng)
-            time.sleep(next(work))
-            if _finish(work) is not False:
-                self.happened.add(fault.name)
+            with self._turn(fault):
+                work = fault.strike(self.arena, self.sku, rng)
+                time.sleep(next(work))
+                if _finish(work) is not False:
+                    self.happened.add(fault.name)
         except Exception:
             self.trouble.append(f"{fault.name}: {traceback.format_exc()}")
+
+    def _turn(self, fault):
+        """What is done to Redis itself comes one after the other: one cannot
+        pause what is down, nor put back older data twice."""
+        if fault.name.startswith(("redis.", "recovery.")):
+            return self.arena.redis_turn
+        return contextlib.nullcontext()
 
     def _allowed(self):
         allowed = {}
