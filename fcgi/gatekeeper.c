@@ -275,25 +275,37 @@ watch_lease(struct gate *gate)
 		look(gate);
 }
 
+/* By itself, for a look moves a gate to the end of the list. */
+static unsigned
+count_shut(const struct gatekeeper *k)
+{
+	const struct gate *gate;
+	unsigned shut = 0;
+
+	TAILQ_FOREACH(gate, &k->gates, link)
+	shut += gate->suffix != NULL;
+	return shut;
+}
+
 static void
 on_tick(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct gatekeeper *k = timer->data;
 	struct gate *gate, *next;
-	unsigned looks = 0, shut = 0;
+	int64_t now = clock_wall_ms();
+	unsigned looks = 0;
 
 	(void)loop;
 	(void)events;
 	for (gate = TAILQ_FIRST(&k->gates); gate != NULL; gate = next) {
 		next = TAILQ_NEXT(gate, link);
 		watch_lease(gate);
-		shut += gate->suffix != NULL;
 		if (gate->asked == 0 && gate->suffix == NULL &&
 		    (gate->changed || looks++ < LOOKS_A_TICK))
 			look(gate);
 	}
-	markers_extend(k->markers);
-	metrics_set(STAT_GATES_SHUT, shut);
+	markers_extend(k->markers, now);
+	metrics_set(STAT_GATES_SHUT, count_shut(k));
 	if (k->ticks++ % LIST_EVERY == 0)
 		sale_list(k->redis, on_listed, k);
 }

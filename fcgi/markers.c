@@ -81,11 +81,11 @@ remove_own_links(struct markers *m)
 }
 
 void
-markers_extend(struct markers *m)
+markers_extend(struct markers *m, int64_t now)
 {
 	char name[NAME_SIZE];
-	int64_t now = this_tenth();
 
+	now /= 100;
 	/* The clock was set back: what would be valid again later goes. */
 	if (now < m->seen)
 		remove_own_links(m);
@@ -227,7 +227,7 @@ markers_open(struct markers **out, const char *dir, char *why, size_t size)
 		return ERR_UNAVAILABLE;
 	}
 	remove_orphans(m);
-	markers_extend(m);
+	markers_extend(m, clock_wall_ms());
 	*out = m;
 	return ERR_OK;
 }

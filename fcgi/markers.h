@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "err.h"
 
@@ -45,7 +46,11 @@ bool markers_put(
 /* It is not there when this returns. */
 void markers_remove(struct markers *, const char *name);
 
-/* Keep the markers valid: to be called ten times a second. */
-void markers_extend(struct markers *);
+/*
+ * Keep the markers valid: to be called ten times a second.  now: ms since
+ * 1970, from before the caller looked which of them may stay; should it be
+ * stopped after that look, the markers are not extended when it goes on.
+ */
+void markers_extend(struct markers *, int64_t now);
 
 #endif

@@ -3,6 +3,7 @@ what a responder would say, and never refuses what could be sold."""
 
 import contextlib
 import os
+import re
 import signal
 
 import pytest
@@ -31,6 +32,10 @@ class Gate:
 
     def is_shut(self, sku):
         return any(self._directory.glob(f"*/POST/buy/{sku}.*"))
+
+    def count(self):
+        return len({marker.name.rpartition(".")[0] for marker
+                    in self._directory.glob("*/POST/buy/*.*")})
 
     def await_shut(self, sku):
         eventually(lambda: self.is_shut(sku), what=f"a marker of {sku}")
@@ -90,6 +95,20 @@ def test_the_default_sku(stack, gate):
     assert refusals(stack) == before
 
 
+def test_shut_gates_are_counted(stack, gate, new_sale):
+    for sku in [new_sale(stock=0) for _ in range(3)]:
+        gate.await_shut(sku)
+
+    def is_right():
+        """Whatever the gatekeeper does at that moment."""
+        shut = gate.count()
+        text = stack.web.get("/metrics").body.decode()
+        counted = re.findall(r"^flashsale_gates_shut (\d+)$", text, re.M)
+        return counted == [str(shut)] or gate.count() != shut
+    eventually(is_right)
+    stays(is_right, 2)
+
+
 def test_only_buying_is_refused(stack, gate, new_sale):
     sku = new_sale(stock=0)
     gate.await_shut(sku)
@@ -98,11 +117,12 @@ def test_only_buying_is_refused(stack, gate, new_sale):
     assert_problem(stack.web.buy(f"{sku}x", "u"), 404, "no_such_sale")
 
 
-def test_an_earlier_order_is_found_by_its_key(stack, gate, new_sale):
+@pytest.mark.parametrize("key", ["mine", "/", "/../POST"])
+def test_an_earlier_order_is_found_by_its_key(stack, gate, new_sale, key):
     sku = new_sale(stock=1)
-    order = stack.web.buy(sku, "u", key="mine").json["orderId"]
+    order = stack.web.buy(sku, "u", key=key).json["orderId"]
     gate.await_shut(sku)
-    again = stack.web.buy(sku, "u", key="mine")
+    again = stack.web.buy(sku, "u", key=key)
     assert (again.status, again.json["orderId"]) == (202, order)
 
 
