@@ -5,6 +5,7 @@ import contextlib
 import os
 import re
 import signal
+import threading
 
 import pytest
 
@@ -32,6 +33,9 @@ class Gate:
 
     def is_shut(self, sku):
         return any(self._directory.glob(f"*/POST/buy/{sku}.*"))
+
+    def marker(self, name):
+        return self._directory / eventually(self.keeper) / "POST/buy" / name
 
     def count(self):
         return len({marker.name.rpartition(".")[0] for marker
@@ -168,6 +172,38 @@ def stuck(pid):
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def flickering(marker):
+    """The marker is there and not there, as fast as can be."""
+    hidden = marker.with_name("hidden")
+    over = threading.Event()
+
+    def flicker():
+        while not over.is_set():
+            for old, new in (marker, hidden), (hidden, marker):
+                with contextlib.suppress(FileNotFoundError):
+                    old.rename(new)
+    thread = threading.Thread(target=flicker)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_a_marker_that_vanishes_under_nginx(stack, gate, new_sale):
+    """Between its look at the marker and reading it."""
+    sku = new_sale()
+    stack.cli("pause", sku)
+    gate.await_shut(sku)
+    codes = set()
+    with flickering(gate.marker(f"{sku}.shut")):
+        eventually(lambda: codes.add(buy(stack, sku).code)
+                   or "unavailable" in codes)
+    assert codes <= {"paused", "unavailable"}
 
 
 def test_a_stuck_gatekeeper_refuses_nobody(stack, gate, new_sale):
