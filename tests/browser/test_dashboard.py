@@ -93,6 +93,14 @@ def test_numbers_follow_what_happens(stack, dashboard, new_sale):
             "return document.querySelectorAll('.uplot canvas').length") == 6
 
 
+def test_on_a_phone(stack, open_page, new_sale):
+    new_sale()
+    page = open_page("/admin/", phone=True)
+    page.fill("#token", stack.web.token).click("#gate-form button")
+    page.shows("#sales", "Aurora Phone 16")
+    assert page.run("return document.documentElement.scrollWidth") <= 390
+
+
 def test_without_the_chart_library(stack, open_page):
     page = open_page("/nowhere").block("*/vendor/*")
     page.open("/admin/").fill("#token", stack.web.token)

@@ -60,7 +60,7 @@ class Chart {
       legend: { show: false },
       cursor: { show: false },
       scales: {
-        x: { range: (u, low, high) => [high - SPAN, high] },
+        x: { range: (u, low, high) => [(high ?? SPAN) - SPAN, high ?? SPAN] },
         y: { range: (u, low, high) => [0, Math.max(1, high * 1.08)] },
       },
       axes: [{

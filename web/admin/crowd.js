@@ -1,6 +1,6 @@
 // The picture of a crowd: one dot for each buyer, in the order of arrival.
 
-const CELL = 16; // px, at most
+const CELL = 24; // px, at most
 const TALL = 300; // px, at most
 const SIZES = { waiting: 0.16, refused: 0.24, failed: 0.36, accepted: 0.42 };
 
