@@ -253,7 +253,7 @@ class Arena:
     # --- What the faults use ---
 
     def arm(self, point, action, nth=1):
-        part = self.directory / "point.part"
+        part = self.directory / f"{point}.part"
         part.write_text(f"{action} {nth}\n")
         part.rename(self.points / point)
 
