@@ -45,6 +45,7 @@ static const struct option options[] = {
     {"url", required_argument, NULL, 'u'},
     {"quantity", required_argument, NULL, 'q'},
     {"users", required_argument, NULL, 'U'},
+    {"rate", required_argument, NULL, 'r'},
     {"timeout", required_argument, NULL, 't'},
     {"keys", no_argument, NULL, 'k'},
     {"json", no_argument, NULL, 'j'},
@@ -82,6 +83,9 @@ take_option(struct attack *a, int option)
 		break;
 	case 'U':
 		plan->users = number("--users", TALLY_REQUESTS_MAX);
+		break;
+	case 'r':
+		plan->rate = number("--rate", 1000000);
 		break;
 	case 't':
 		plan->timeout_s = number("--timeout", 3600);
@@ -312,6 +316,8 @@ const struct command command_attack = {
     "                     connection; all begin at the same moment (200)\n"
     "  --sku=SKU          what they want (DEFAULT_SKU)\n"
     "  --url=URL          the web server, http:// only (BASE_URL)\n"
+    "  --rate=N           an open loop: so many requests a second, whatever\n"
+    "                     the answers; latencies from when each was due\n"
     "  --quantity=N       units each of them wants (1)\n"
     "  --users=N          different users (as many as requests); they are\n"
     "                     new ones in every run\n"

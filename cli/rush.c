@@ -1,7 +1,9 @@
 /*
  * The crowd.  A buyer is one connection; its life: closed -> connecting ->
  * waiting (for the doors) -> busy (a request is out) -> busy with the next
- * one, without leaving the loop's turn.  Knows nothing of outcomes.
+ * one, without leaving the loop's turn.  With a rate, those that wait for
+ * their next request stand in line, the one that waits longest first.  Knows
+ * nothing of outcomes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,12 +26,15 @@
 #include "progress.h"
 #include "rush.h"
 
+#define NS 1000000000ULL /* in a second */
+
 /*
  * Handshakes under way at a time while the crowd gathers: well below the 511
  * that web servers keep in line by default, since one too many costs a whole
  * second of TCP retransmission.
  */
 #define GATHERING_MAX 128
+#define TICK_NS 200000	   /* between two looks at what is due, at the least */
 #define RETRY_SECONDS 0.05 /* before connecting again after a failure */
 #define REQUEST_MAX 2048
 #define DIGITS 8 /* of a request's number: TALLY_REQUESTS_MAX has as many */
@@ -43,7 +49,9 @@ struct buyer {
 	struct ev_timer retry;
 	enum buyer_state state;
 	bool gathered;	 /* its first handshake is over, well or not */
+	bool in_line;	 /* for a request that is not due yet */
 	uint64_t since;	 /* start of the request or handshake, in ns */
+	uint64_t due;	 /* when the request should have started, in ns */
 	uint32_t number; /* of the request, 0... */
 	size_t written;	 /* bytes of the request */
 	struct answer answer;
@@ -65,8 +73,11 @@ struct rush {
 	struct ev_timer clock;	  /* progress */
 	struct ev_timer watchdog; /* time limits */
 	struct ev_signal interrupt, terminate;
+	struct ev_io tick; /* a timerfd: libev's own timers are too coarse */
 	struct template template;
 	struct buyer *buyers;
+	struct buyer **line; /* a ring of as many places as there are buyers */
+	uint32_t line_head, line_len;
 	uint32_t opened;   /* buyers sent to the doors */
 	uint32_t gathered; /* buyers who arrived, or failed to */
 	uint32_t started, finished;
@@ -84,7 +95,7 @@ now_ns(void)
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+	return (uint64_t)t.tv_sec * NS + (uint64_t)t.tv_nsec;
 }
 
 /* --- The request --- */
@@ -149,6 +160,77 @@ fill_template(struct buyer *b)
 	if (t->key_at != 0)
 		put_digits(t->text + t->key_at, b->number);
 	return t->text;
+}
+
+/* --- With a rate --- */
+
+static bool
+is_due(const struct rush *r, uint32_t number, uint64_t now)
+{
+	uint64_t rate = r->plan->rate;
+
+	return rate == 0 || now - r->opened_at >= number * NS / rate;
+}
+
+static void
+stand_in_line(struct buyer *b)
+{
+	struct rush *r = b->rush;
+
+	if (b->in_line)
+		return;
+	b->in_line = true;
+	r->line[(r->line_head + r->line_len++) % r->plan->connections] = b;
+}
+
+/* Whatever is due, as long as there is somebody to send it. */
+static void
+on_tick(struct ev_loop *loop, struct ev_io *io, int events)
+{
+	struct rush *r = io->data;
+	uint64_t ticks;
+
+	(void)loop;
+	(void)events;
+	if (read(io->fd, &ticks, sizeof(ticks)) < 0)
+		return;
+	while (r->line_len > 0 && is_due(r, r->started, now_ns())) {
+		struct buyer *b = r->line[r->line_head];
+
+		r->line_head = (r->line_head + 1) % r->plan->connections;
+		r->line_len--;
+		b->in_line = false;
+		if (b->state == WAITING)
+			send_next(b);
+	}
+}
+
+static enum err
+start_ticking(struct rush *r)
+{
+	uint64_t ns = NS / r->plan->rate;
+	struct timespec each = {.tv_nsec = TICK_NS};
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+
+	if (fd < 0)
+		return ERR_NOMEM;
+	if (ns > TICK_NS) {
+		each.tv_sec = (time_t)(ns / NS);
+		each.tv_nsec = (long)(ns % NS);
+	}
+	ev_io_init(&r->tick, on_tick, fd, EV_READ);
+	r->tick.data = r;
+	ev_io_start(r->loop, &r->tick);
+	timerfd_settime(fd, 0,
+	    &(struct itimerspec){.it_interval = each, .it_value = each}, NULL);
+	return ERR_OK;
+}
+
+static void
+stop_ticking(struct rush *r)
+{
+	ev_io_stop(r->loop, &r->tick);
+	close(r->tick.fd);
 }
 
 /* --- A buyer's connection --- */
@@ -234,6 +316,10 @@ fail_buyer(struct buyer *b, const char *why)
 		close_buyer(b); /* nothing was left for it anyway */
 		return;
 	}
+	if (b->state != BUSY && !is_due(r, r->started, now_ns())) {
+		come_again(b);
+		return;
+	}
 	if (b->state != BUSY)
 		r->started++; /* it uses up its turn without being sent */
 	tally_failure(r->tally, why);
@@ -272,7 +358,7 @@ static void
 finish_answer(struct buyer *b)
 {
 	struct rush *r = b->rush;
-	uint64_t took = (now_ns() - b->since) / 1000;
+	uint64_t took = (now_ns() - b->due) / 1000;
 
 	tally_answer(r->tally, b->answer.status, b->answer.body,
 	    b->answer.body_len,
@@ -306,7 +392,7 @@ flush_request(struct buyer *b)
 	listen_for(b, b->written < len ? EV_READ | EV_WRITE : EV_READ);
 }
 
-/* The buyer's next purchase, if there is one left. */
+/* The buyer's next purchase, if there is one left, as soon as it is due. */
 static void
 send_next(struct buyer *b)
 {
@@ -316,10 +402,17 @@ send_next(struct buyer *b)
 		close_buyer(b);
 		return;
 	}
+	b->since = now_ns();
+	if (!is_due(r, r->started, b->since)) {
+		stand_in_line(b);
+		return;
+	}
 	b->number = r->started++;
 	b->state = BUSY;
 	b->written = 0;
-	b->since = now_ns();
+	b->due = r->plan->rate == 0
+		     ? b->since
+		     : r->opened_at + b->number * NS / r->plan->rate;
 	answer_start(&b->answer);
 	flush_request(b);
 }
@@ -471,7 +564,7 @@ static void
 on_watchdog(struct ev_loop *loop, struct ev_timer *timer, int events)
 {
 	struct rush *r = timer->data;
-	uint64_t limit = (uint64_t)r->plan->timeout_s * 1000000000;
+	uint64_t limit = (uint64_t)r->plan->timeout_s * NS;
 	uint64_t now = now_ns();
 	uint32_t i;
 
@@ -557,6 +650,18 @@ disperse(struct rush *r)
 }
 
 static void
+go(struct rush *r)
+{
+	make_template(&r->template, r->plan);
+	start_watchers(r);
+	gather(r);
+	ev_run(r->loop, 0);
+	progress_clear();
+	disperse(r);
+	stop_watchers(r);
+}
+
+static void
 write_result(const struct rush *r, struct rush_result *result)
 {
 	result->finished = r->finished;
@@ -578,17 +683,16 @@ rush_run(const struct rush_plan *plan, struct tally *tally,
 	r->tally = tally;
 	r->loop = ev_default_loop(EVFLAG_AUTO);
 	r->buyers = calloc(plan->connections, sizeof(*r->buyers));
-	if (r->loop != NULL && r->buyers != NULL) {
-		make_template(&r->template, plan);
-		start_watchers(r);
-		gather(r);
-		ev_run(r->loop, 0);
-		progress_clear();
-		disperse(r);
-		stop_watchers(r);
+	r->line = calloc(plan->connections, sizeof(struct buyer *));
+	if (r->loop != NULL && r->buyers != NULL && r->line != NULL)
+		err = plan->rate == 0 ? ERR_OK : start_ticking(r);
+	if (err == ERR_OK) {
+		go(r);
 		write_result(r, result);
-		err = ERR_OK;
 	}
+	if (err == ERR_OK && plan->rate != 0)
+		stop_ticking(r);
+	free(r->line);
 	free(r->buyers);
 	free(r);
 	return err;

@@ -1,5 +1,6 @@
 """flashsale(1): the operator's commands."""
 
+import http.server
 import json
 import re
 import socket
@@ -90,6 +91,7 @@ def test_opens_and_closes(stack, new_sku):
     ["open", "x", "y", "--stock", "5"],
     ["pause"], ["status", "a b"], ["status", "--no-such"], ["attack", "-n"],
     ["attack", "-n", "0"], ["attack", "-n", "x"], ["attack", "-c", "0"],
+    ["attack", "--rate", "0"],
     ["attack", "extra"], ["attack", "--url", "ftp://x"], ["nonsense"], [],
     ["drain", "--timeout", "x"], ["migrate", "x"], ["verify", "x", "y"],
     ["verify", "--no-such"], ["repair", "--wait", "x"]])
@@ -198,6 +200,51 @@ def test_attack_by_few_users_with_keys(stack, new_sale):
 def test_attack_fails_when_answers_are_neither_yes_nor_no(stack, new_sku):
     done = stack.cli("attack", "-n", 20, "-c", 2, "--sku", new_sku())
     assert done.returncode == 1 and "no_such_sale" in done.stdout, done
+
+
+def test_attack_at_a_rate(stack, new_sale):
+    sku = new_sale(stock=20)
+    document = json.loads(ok(stack.cli(
+        "attack", "-n", 100, "-c", 20, "--sku", sku, "--rate", 200,
+        "--json")))
+    assert document["accepted"] == 20 and document["refused"] == 80
+    assert document["seconds"] >= 99 / 200, "the last one was due then"
+    ok(stack.cli("drain", sku))
+    assert stack.books.units(sku) == 20
+
+
+class SlowServer(http.server.BaseHTTPRequestHandler):
+    """Needs 50 ms for whatever it is asked."""
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        time.sleep(0.05)
+        body = b'{"code":"sold_out"}'
+        self.send_response(409)
+        self.send_header("Content-Type", "application/problem+json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_attack_counts_the_time_in_line(stack):
+    """A request that is due while the only connection is busy waits for it:
+    the twentieth, due after 190 ms, is answered after 1,000 at the
+    earliest."""
+    with http.server.ThreadingHTTPServer(
+            ("127.0.0.1", 0), SlowServer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        document = json.loads(ok(stack.cli(
+            "attack", "-n", 20, "-c", 1, "--sku", "x", "--rate", 100,
+            "--url", f"http://127.0.0.1:{server.server_port}", "--json")))
+        server.shutdown()
+    assert document["refused"] == 20
+    assert document["latencyMs"]["max"] >= 800, document
+    assert document["latencyMs"]["p50"] >= 400, document
 
 
 def test_attack_where_nobody_listens(stack):
