@@ -356,7 +356,9 @@ on_lease(enum err err, bool is_ours, void *arg)
 		return;
 	}
 	k->is_ours = is_ours;
-	if (is_ours)
+	/* A Redis that takes no writes has no leases; but orders are not to
+	 * wait for that: sent twice, they are booked once. */
+	if (is_ours || err == ERR_REFUSED)
 		sale_read_outbox(k->redis, k->skus[k->sku], k->last,
 		    k->config->outbox_age_ms, on_page, k);
 	else /* another keeper is at it */
