@@ -729,6 +729,19 @@ redis_is_null(const struct redis_value *value)
 	return value == NULL || reply_of(value)->type == REDIS_REPLY_NIL;
 }
 
+/* An error in a script has its reason first (Redis 7) or somewhere. */
+bool
+redis_is_unable(const struct redis_value *value)
+{
+	static const char *const reasons[] = {
+	    "OOM ", "MISCONF ", "NOREPLICAS ", "READONLY ", "BUSY "};
+
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+		if (strstr(redis_text(value), reasons[i]) != NULL)
+			return true;
+	return false;
+}
+
 static bool
 has_text(const redisReply *reply)
 {

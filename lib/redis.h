@@ -97,6 +97,9 @@ void redis_subscribe(
 size_t redis_array_size(const struct redis_value *);
 const struct redis_value *redis_at(const struct redis_value *, size_t i);
 bool redis_is_null(const struct redis_value *);
+/* Of the text of ERR_REFUSED: it has no room, disk or replicas just now, and
+ * may do the same later. */
+bool redis_is_unable(const struct redis_value *);
 int64_t redis_int(const struct redis_value *); /* integers, decimal text */
 const char *redis_text(const struct redis_value *);
 size_t redis_text_len(const struct redis_value *);

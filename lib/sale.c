@@ -59,6 +59,8 @@ on_done(enum err err, const struct redis_value *v, void *arg)
 
 	if (err == ERR_REFUSED && log_rate_ok(&last_line))
 		log_error("sale %s: Redis says: %s", q->sku, redis_text(v));
+	if (err == ERR_REFUSED && redis_is_unable(v))
+		err = ERR_UNAVAILABLE;
 	if (q->fn.done != NULL)
 		q->fn.done(err, q->arg);
 	free(q);

@@ -96,8 +96,9 @@ local function sum(mended, user, units)
     end
   else
     -- Never less than none: MySQL rejects the orders that are too many.
+    -- (0 - 0 is 0, and -0 is no integer for Redis.)
     redis.call('HINCRBY', sale_key, 'remaining',
-      math.max(tonumber(units), -math.max(0, tonumber(sale[4]))))
+      math.max(tonumber(units), 0 - math.max(0, tonumber(sale[4]))))
   end
   redis.call('HINCRBY', sale_key, 'mended', 1)
   return 1

@@ -19,6 +19,7 @@ struct batch {
 	TAILQ_ENTRY(batch) link;
 	struct settler *settler;
 	char sku[SKU_MAX + 1];
+	bool is_dead; /* its orders are */
 	size_t n;
 	size_t handles_n;	  /* 0 once they are let go */
 	char **handles;		  /* of the messages */
@@ -52,7 +53,7 @@ batch_free(struct batch *batch)
 	free(batch);
 }
 
-/* Redis knows, or cannot be told now: SQS need not wait any longer. */
+/* SQS need not wait any longer. */
 static void
 let_go(struct batch *batch)
 {
@@ -65,6 +66,18 @@ let_go(struct batch *batch)
 		free(batch->handles[--batch->handles_n]);
 }
 
+/*
+ * Redis cannot be told now.  What is booked is in MySQL, whoever dies here;
+ * but the units of a dead order would be nobody's, so its message stays until
+ * Redis has them back.
+ */
+static void
+let_go_of_booked(struct batch *batch)
+{
+	if (!batch->is_dead)
+		let_go(batch);
+}
+
 /* Keep it, unless Redis has been away for very long. */
 static void
 keep(struct settler *s, struct batch *batch)
@@ -74,7 +87,7 @@ keep(struct settler *s, struct batch *batch)
 			log_warn("Redis is away too long: the status of some "
 				 "orders will stay \"queued\" there (MySQL is "
 				 "right)");
-		let_go(batch);
+		let_go_of_booked(batch);
 		batch_free(batch);
 		return;
 	}
@@ -92,12 +105,13 @@ on_settled(enum err err, void *arg)
 
 	s->in_flight--;
 	FAILPOINT("worker_settled");
-	let_go(batch);
 	/* What Redis refuses it would refuse again. */
 	if (err == ERR_OK || err == ERR_REFUSED) {
+		let_go(batch);
 		batch_free(batch);
 		tell(s);
 	} else { /* telling it twice does no harm */
+		let_go_of_booked(batch);
 		keep(s, batch);
 	}
 }
@@ -118,7 +132,7 @@ tell(struct settler *s)
 	if (!redis_is_ready(s->redis)) {
 		TAILQ_FOREACH(batch, &s->waiting, link)
 		{
-			let_go(batch);
+			let_go_of_booked(batch);
 		}
 	}
 	if (TAILQ_EMPTY(&s->waiting))
@@ -142,30 +156,37 @@ struct decision {
 	const char *handle; /* or NULL */
 };
 
-static int
-compare_skus(const void *a, const void *b)
+static bool
+is_dead(const struct decision *d)
 {
-	const struct decision *left = a, *right = b;
-
-	return strcmp(left->sku, right->sku);
+	return strcmp(d->settlement.verdict, "dead") == 0;
 }
 
-/* How many at the front have one SKU? */
+static int
+compare_kinds(const void *a, const void *b)
+{
+	const struct decision *left = a, *right = b;
+	int order = strcmp(left->sku, right->sku);
+
+	return order != 0 ? order : is_dead(left) - is_dead(right);
+}
+
+/* How many at the front have one SKU, and are all dead or not? */
 static size_t
-count_first_sku(const struct decision *list, size_t n)
+count_first_kind(const struct decision *list, size_t n)
 {
 	size_t i;
 
 	for (i = 1; i < n && i < BATCH_MAX; i++)
-		if (compare_skus(&list[0], &list[i]) != 0)
+		if (compare_kinds(&list[0], &list[i]) != 0)
 			break;
 	return i;
 }
 
-/* n decisions of one SKU.  Without memory they are passed over, and their
+/* n decisions of one kind.  Without memory they are passed over, and their
  * messages come back. */
 static void
-add_sku(struct settler *s, const struct decision *list, size_t n)
+add_kind(struct settler *s, const struct decision *list, size_t n)
 {
 	struct batch *batch =
 	    calloc(1, sizeof(*batch) + n * sizeof(batch->list[0]));
@@ -179,6 +200,7 @@ add_sku(struct settler *s, const struct decision *list, size_t n)
 		return;
 	}
 	batch->settler = s;
+	batch->is_dead = is_dead(&list[0]);
 	snprintf(batch->sku, sizeof(batch->sku), "%s", list[0].sku);
 	for (i = 0; i < n; i++) {
 		batch->list[batch->n++] = list[i].settlement;
@@ -224,16 +246,16 @@ decide(const struct ledger_entry *entry)
 	return decision;
 }
 
-/* From n decisions to batches of one SKU each. */
+/* From n decisions to batches of one kind each. */
 static void
 add_all(struct settler *s, struct decision *list, size_t n)
 {
 	size_t i, some;
 
-	qsort(list, n, sizeof(list[0]), compare_skus);
+	qsort(list, n, sizeof(list[0]), compare_kinds);
 	for (i = 0; i < n; i += some) {
-		some = count_first_sku(list + i, n - i);
-		add_sku(s, list + i, some);
+		some = count_first_kind(list + i, n - i);
+		add_kind(s, list + i, some);
 	}
 	tell(s);
 }

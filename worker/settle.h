@@ -1,9 +1,9 @@
 /*
  * Tells Redis, for the buyers' status pages, what MySQL has decided, and only
  * then lets the messages go: whoever dies in between gets them again, so no
- * status and no unit of a dead order is forgotten.  Nobody waits for a Redis
- * that is away, though: the books are in MySQL, and the decisions are kept
- * here and told when it is back.
+ * status and no unit of a dead order is forgotten.  What is booked does not
+ * wait for a Redis that is away, or can write nothing, though: the books are in
+ * MySQL, and the decisions are kept here and told when it is back.
  */
 #ifndef WORKER_SETTLE_H
 #define WORKER_SETTLE_H

@@ -323,6 +323,19 @@ def test_damage_is_named_and_mended(stack, sold, damage, named):
     assert_as_sold(stack, sku, orders)
 
 
+def test_more_is_taken_than_there_is(stack, new_sale):
+    """Nothing is left that could be taken from sale."""
+    sku = new_sale(stock=2, limit=0)
+    stack.wait_settled(sku, [stack.web.buy(sku, "alice").json["orderId"]
+                             for _ in range(2)])
+    stack.redis.hincrby(key(sku, "sale"), "total", -1)
+    assert kinds(stack, sku) == ["oversold", "units"]
+    done = stack.cli("repair", sku)
+    assert done.returncode == 1
+    assert "2 differences are left" in done.stdout
+    assert stack.web.stock(sku)["remaining"] == 0
+
+
 def test_repairs_at_the_same_time(stack, sold):
     """Each finds the same missing, and one of them mends it."""
     sku, orders = sold

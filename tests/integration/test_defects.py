@@ -107,6 +107,21 @@ def test_redis_that_refuses_writes_takes_nothing(stack, new_sale, how):
     stack.wait_settled(sku, [reply.json["orderId"]])
 
 
+@pytest.mark.parametrize("how", ["NOREPLICAS", "OOM"])
+def test_redis_that_refuses_writes_is_told_later(stack, new_sale, how):
+    """What MySQL has booked meanwhile."""
+    sku = new_sale(stock=10)
+    log = stack.directory / "log/worker.log"
+    with contextlib.ExitStack() as refusal:
+        with stack.without("worker"):
+            order = stack.web.buy(sku, "alice").json["orderId"]
+            eventually(lambda: stack.outbox(sku) == 0)
+            refusal.enter_context(REFUSALS[how](stack))
+        eventually(lambda: f"sale {sku}: Redis says: {how}" in log.read_text())
+    assert stack.books.ids(sku) == [order]
+    eventually(lambda: stack.web.order(sku, order)["status"] == "confirmed")
+
+
 @contextlib.contextmanager
 def configured(stack, name, value, usual):
     stack.redis.config_set(name, value)

@@ -1,11 +1,13 @@
 """Redis, SQS or MySQL is gone for a while: refuse or keep, then heal."""
 
+import contextlib
 import json
 import signal
 import threading
 
 import pytest
 
+from harness import processes
 from harness.crowd import accepted, count, count_states, rush
 from harness.responder import Responder
 from harness.wait import eventually, stays
@@ -216,6 +218,33 @@ def test_the_worker_persists_without_redis(stack, new_sale):
         stack.sv("up", "redis")
     stack.wait_healed()
     stack.wait_settled(sku, [o.body["orderId"] for o in outcomes])
+
+
+def kill_family(stack, name):
+    master = stack.pid(name)
+    for pid in [master, *processes.children(master)]:
+        with contextlib.suppress(ProcessLookupError):
+            processes.kill(pid)
+
+
+def test_a_dead_order_that_redis_cannot_be_told_of(stack, new_sale):
+    """Its units are on sale again, though who knew it is dead as well."""
+    sku = new_sale(stock=5)
+    user = f"cursed-{sku}"
+    with stack.books.refusing(user):
+        with stack.without("worker"):
+            order = stack.web.buy(sku, user).json["orderId"]
+            eventually(lambda: stack.outbox(sku) == 0)
+            frozen = contextlib.ExitStack()
+            frozen.enter_context(stack.frozen("redis"))
+        with frozen:
+            eventually(lambda: stack.books.ask(
+                "SELECT 1 FROM parked WHERE body LIKE %s", f"%{order}%"))
+            # Time to delete what should not be deleted yet.
+            stays(lambda: stack.queue.depth() == 1, 2)
+            kill_family(stack, "worker")
+        eventually(lambda: stack.web.stock(sku)["remaining"] == 5, 60)
+    assert stack.web.order(sku, order)["status"] == "rejected"
 
 
 def test_parts_that_are_missing_at_the_start(stack, new_sale):
