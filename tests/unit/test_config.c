@@ -21,7 +21,7 @@ static const struct config_about about = {
 };
 
 static char file[64];
-static char output[8192]; /* what a failing config_load() has said */
+static char output[32768]; /* what config_load() has said */
 
 static void
 write_file(const char *text)
@@ -55,6 +55,7 @@ static int
 exit_code_of(const char *argument)
 {
 	int status, out[2];
+	size_t len = 0;
 	ssize_t n;
 	pid_t pid;
 
@@ -67,8 +68,9 @@ exit_code_of(const char *argument)
 		_exit(99);
 	}
 	close(out[1]);
-	n = read(out[0], output, sizeof(output) - 1);
-	output[n > 0 ? n : 0] = '\0';
+	while ((n = read(out[0], output + len, sizeof(output) - 1 - len)) > 0)
+		len += (size_t)n;
+	output[len] = '\0';
 	close(out[0]);
 	waitpid(pid, &status, 0);
 	return WEXITSTATUS(status);
