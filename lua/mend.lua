@@ -9,8 +9,8 @@
 --               an order that only this Redis has: into the outbox once more
 --   "remember"  4 order id  5 user  6 idempotency key
 --   "forget"    4 order id  5 user  6 idempotency key: of no order
---   "sum"       4 how often sums were mended when this was found ("mended" of
---               the sale)  5 user ("" = what is on sale)  6 units to add
+--   "sum"       4 "mended" of the sale when this was found: another number
+--               after every mending of a sum and every rebuild  5 user ("" = what is on sale)  6 units to add
 --
 -- Returns {"ok", n}, n = what it changed, 1 or 0; or {"gone"} (another sale by
 -- now) or {"recovering"}.

@@ -172,7 +172,9 @@ else
   if tonumber(redis.call('HGET', sale_key, 'remaining')) < 0 then
     redis.call('HSET', sale_key, 'remaining', 0)
   end
-  redis.call('HSET', sale_key, 'epoch', ARGV[3])
+  -- What somebody has found to be amiss with the sums before is not any more.
+  redis.call('HSET', sale_key, 'epoch', ARGV[3],
+    'mended', string.format('%.0f', now))
   redis.call('HDEL', sale_key, 'rebuild_until')
 end
 return {'ok', redis.call('HGET', sale_key, 'remaining')}

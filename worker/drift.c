@@ -326,10 +326,10 @@ drift_look(struct drift *d)
 
 struct drift *
 drift_new(struct ev_loop *loop, const struct config *config,
-    struct redis *redis, struct sqs *queue, struct db *db, const bool *leaving)
+    struct redis *redis, struct sqs *queue, struct sqs *dead_letters,
+    struct db *db, const bool *leaving)
 {
 	struct drift *d = calloc(1, sizeof(*d));
-	char why[256];
 
 	if (d == NULL)
 		fatal(EXIT_OSERR, "out of memory");
@@ -337,20 +337,16 @@ drift_new(struct ev_loop *loop, const struct config *config,
 	    .loop = loop,
 	    .redis = redis,
 	    .queue = queue,
+	    .dead_letters = dead_letters,
 	    .db = db,
 	    .leaving = leaving,
 	    .file.name = "METRICS_FILE"};
-	if (queue != NULL && config->sqs_dlq_url[0] != '\0' &&
-	    sqs_new(&d->dead_letters, loop, config, config->sqs_dlq_url, 1, why,
-		sizeof(why)) != ERR_OK)
-		fatal(EXIT_CONFIG, "%s", why);
 	return d;
 }
 
 void
 drift_free(struct drift *d)
 {
-	sqs_free(d->dead_letters);
 	free(d->sales);
 	free(d);
 }

@@ -20,11 +20,11 @@
 struct drift;
 
 /*
- * Borrows everything; queue is NULL with QUEUE=redis.  *leaving ends a look
- * that is under way.  Dies when the settings cannot work.
+ * Borrows everything; a queue that there is not is NULL.  *leaving ends a look
+ * that is under way.
  */
 struct drift *drift_new(struct ev_loop *, const struct config *, struct redis *,
-    struct sqs *queue, struct db *, const bool *leaving);
+    struct sqs *queue, struct sqs *dead_letters, struct db *, const bool *leaving);
 void drift_free(struct drift *);
 
 /* A look at all sales, if it is time for one: waits for the answers. */

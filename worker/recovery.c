@@ -4,7 +4,8 @@
  * looks now and then whether the books balance (drift.h).
  *
  *   1. settle   orders that were on their way when Redis went reach MySQL:
- *               wait until the queue is empty, and a while for the senders
+ *               wait until the queue and the dead letters, which the
+ *               consumers try once more, are empty, and a while for the senders
  *               (QUEUE=redis: for the hauls that consumers have in hand)
  *   2. rebuild  each sale from MySQL's orders and what survived in Redis
  *   3. open     the sale takes the epoch of this Redis; when all have it,
@@ -42,7 +43,8 @@ struct recovery {
 	const struct config *config;
 	struct ev_loop *loop;
 	struct redis *redis;
-	struct sqs *sqs; /* NULL: there is no queue outside of Redis */
+	struct sqs *queue; /* NULL: there is none outside of Redis */
+	struct sqs *dead_letters; /* NULL: nobody reads them here */
 	struct db *db;
 	struct part store;
 	bool leaving;
@@ -147,12 +149,19 @@ on_attributes(
 }
 
 static bool
+is_empty(struct recovery *r, struct sqs *queue)
+{
+	if (queue == NULL)
+		return true;
+	sqs_get_queue_attributes(queue, on_attributes, r);
+	return await_answer(r) && r->queue_is_empty;
+}
+
+/* The queue first: what it gives up is found among the dead letters then. */
+static bool
 queue_is_empty(struct recovery *r)
 {
-	if (r->sqs == NULL)
-		return true;
-	sqs_get_queue_attributes(r->sqs, on_attributes, r);
-	return await_answer(r) && r->queue_is_empty;
+	return is_empty(r, r->queue) && is_empty(r, r->dead_letters);
 }
 
 static void
@@ -436,8 +445,12 @@ open_parts(struct recovery *r, char *why, size_t size)
 		err = redis_new(&r->redis, r->loop, config->redis_url,
 		    config->redis_timeout_ms, why, size);
 	if (err == ERR_OK && config->queue == QUEUE_SQS)
-		err = sqs_new(&r->sqs, r->loop, config, config->sqs_queue_url,
+		err = sqs_new(&r->queue, r->loop, config, config->sqs_queue_url,
 		    1, why, size);
+	if (err == ERR_OK && config->queue == QUEUE_SQS &&
+	    config->sqs_dlq_url[0] != '\0')
+		err = sqs_new(&r->dead_letters, r->loop, config,
+		    config->sqs_dlq_url, 1, why, size);
 	if (err == ERR_OK && !config->recovery)
 		redis_trust(r->redis);
 	return err;
@@ -458,8 +471,8 @@ recovery_main(const struct config *config)
 	uuid_v7(r->token);
 	if (open_parts(r, why, sizeof(why)) != ERR_OK)
 		fatal(EXIT_CONFIG, "%s", why);
-	drift =
-	    drift_new(r->loop, config, r->redis, r->sqs, r->db, &r->leaving);
+	drift = drift_new(r->loop, config, r->redis, r->queue, r->dead_letters,
+	    r->db, &r->leaving);
 	pool_watch_parent(r->loop, leave, r);
 	while (!r->leaving) {
 		if (redis_is_new(r))
@@ -469,7 +482,8 @@ recovery_main(const struct config *config)
 		pause_for(r, LOOK_SECONDS);
 	}
 	redis_free(r->redis); /* it may still have answers for both */
-	sqs_free(r->sqs);
+	sqs_free(r->queue);
+	sqs_free(r->dead_letters);
 	drift_free(drift);
 	db_free(r->db);
 	free(r->sales);

@@ -11,7 +11,7 @@ import pytest
 
 from harness import processes
 from harness.crowd import Load, accepted, rush
-from harness.stack import PROGRAMS
+from harness.stack import PROGRAMS, ROOT
 from harness.wait import eventually, stays
 from harness.web import assert_problem
 
@@ -321,6 +321,26 @@ def test_damage_is_named_and_mended(stack, sold, damage, named):
     assert kinds(stack, sku) == named
     repair(stack, sku)
     assert_as_sold(stack, sku, orders)
+
+
+def test_what_was_amiss_before_a_rebuild(stack, new_sale):
+    """A repair that saw the sale before it does not mend the one after it."""
+    sku = new_sale(stock=10)
+    names = ("sale", "buyers", "requests", "orders", "outbox")
+    keys = [key(sku, name) for name in names]
+    sale_id, epoch = stack.redis.hmget(keys[0], "sale_id", "epoch")
+
+    def run(script, *arguments):
+        source = (ROOT / "lua" / script).read_text()
+        return stack.redis.eval(source, 5, *keys, *arguments)
+    # No worker takes part in this: the Redis is the same as before.
+    stack.redis.hset(keys[0], "epoch", "before")
+    assert run("rebuild.lua", "begin", "me", epoch, 9999)[0] == "ok"
+    assert run("rebuild.lua", "finish", "me", epoch)[0] == "ok"
+    assert run("mend.lua", sale_id, epoch, "sum", "0", "", 1) == ["ok", 0]
+    mended = stack.redis.hget(keys[0], "mended")
+    assert run("mend.lua", sale_id, epoch, "sum", mended, "", 1) == ["ok", 1]
+    stack.redis.hincrby(keys[0], "remaining", -1)
 
 
 def test_more_is_taken_than_there_is(stack, new_sale):

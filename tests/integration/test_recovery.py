@@ -129,6 +129,23 @@ def test_orders_that_only_the_queue_has(stack, new_sale):
     assert_books(stack, sku, bought, 50)
 
 
+def test_orders_that_only_the_dead_letters_have(stack, new_sale):
+    """They are booked yet, when their time comes."""
+    sku = new_sale(stock=10)
+    stack.wait_settled(sku, [])
+    with stack.without("worker"):
+        order = stack.web.buy(sku, "alice").json["orderId"]
+        eventually(lambda: stack.outbox(sku) == 0)
+        message, = eventually(lambda: stack.queue.receive(wait=1))
+        stack.queue.delete(message)
+        stack.dlq.send(message["Body"])
+        # Nobody else gets it for a while.
+        eventually(lambda: stack.dlq.receive(visibility=15))
+        wipe(stack)
+    wait_rebuilt(stack, sku)
+    assert_books(stack, sku, [order], 10)
+
+
 def test_orders_that_only_the_outbox_has(stack, new_sale, tmp_path):
     """Reserved while SQS was away, and Redis restarts with its data.  (With
     appendfsync everysec a killed Redis may lose what it held back while the

@@ -64,6 +64,9 @@ class Queue:
         self.call("ChangeMessageVisibility", VisibilityTimeout=0,
                   ReceiptHandle=message["ReceiptHandle"])
 
+    def delete(self, message):
+        self.call("DeleteMessage", ReceiptHandle=message["ReceiptHandle"])
+
     def depth(self):
         """Messages in it: waiting, being worked on and delayed."""
         names = ["ApproximateNumberOfMessages" + suffix
