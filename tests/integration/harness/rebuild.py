@@ -27,3 +27,13 @@ def assert_books(stack, sku, ids, total):
     stack.wait_settled(sku, ids)
     stock = stack.web.stock(sku)
     assert stock["remaining"] == total - stack.books.units(sku), stock
+    assert_confirmed(stack, sku)
+
+
+def assert_confirmed(stack, sku):
+    """What the dashboard is told MySQL has, it has."""
+    eventually(lambda: int(stack.redis.hget(f"fs:{{{sku}}}:sale", "confirmed")
+                           or 0) == sum(
+        int(value.split(" ")[1]) for value in
+        stack.redis.hvals(f"fs:{{{sku}}}:orders")
+        if value.startswith("confirmed ")), 10)
