@@ -52,18 +52,27 @@ question_new(const char *sku, void *arg)
 /* --- The outbox --- */
 
 static void
-on_done(enum err err, const struct redis_value *v, void *arg)
+log_refusal(const struct question *q, enum err err, const struct redis_value *v)
 {
 	static double last_line;
-	struct question *q = arg;
 
 	if (err == ERR_REFUSED && log_rate_ok(&last_line))
 		log_error("sale %s: Redis says: %s", q->sku, redis_text(v));
-	if (err == ERR_REFUSED && redis_is_unable(v))
-		err = ERR_UNAVAILABLE;
+}
+
+static void
+conclude(struct question *q, enum err err)
+{
 	if (q->fn.done != NULL)
 		q->fn.done(err, q->arg);
 	free(q);
+}
+
+static void
+on_done(enum err err, const struct redis_value *v, void *arg)
+{
+	log_refusal(arg, err, v);
+	conclude(arg, err);
 }
 
 void
@@ -196,6 +205,18 @@ sale_read_outbox(struct redis *redis, const char *sku, const char *after,
 
 /* --- After MySQL --- */
 
+/* A Redis that is unable has done nothing, and is worth another try. */
+static void
+on_settled(enum err err, const struct redis_value *v, void *arg)
+{
+	struct question *q = arg;
+
+	log_refusal(q, err, v);
+	if (err == ERR_REFUSED && redis_is_unable(v))
+		err = ERR_UNAVAILABLE;
+	conclude(q, err);
+}
+
 void
 sale_settle(struct redis *redis, const char *sku, const struct settlement *list,
     size_t n, sale_done_fn *fn, void *arg)
@@ -215,7 +236,7 @@ sale_settle(struct redis *redis, const char *sku, const struct settlement *list,
 		arguments_add_text(&a, list[i].verdict);
 		arguments_add_text(&a, list[i].entry_id);
 	}
-	redis_eval(redis, &script_settle, a.n_keys, a.list, a.n, on_done, q);
+	redis_eval(redis, &script_settle, a.n_keys, a.list, a.n, on_settled, q);
 }
 
 /* --- Looking --- */

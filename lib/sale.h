@@ -77,7 +77,8 @@ struct settlement {
  * Tell the buyers' status page what MySQL decided (orders of one SKU, at most
  * 500), as often as need be, and take out of the outbox what came from there.
  * Dead is what MySQL will never take: rejected, and its units are on sale
- * again.  Unknown orders are passed over.  fn may be NULL.
+ * again.  Unknown orders are passed over.  ERR_REFUSED would be the answer the
+ * next time as well.  fn may be NULL.
  */
 void sale_settle(struct redis *, const char *sku, const struct settlement *,
     size_t n, sale_done_fn *, void *arg);

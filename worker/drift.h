@@ -24,7 +24,8 @@ struct drift;
  * that is under way.
  */
 struct drift *drift_new(struct ev_loop *, const struct config *, struct redis *,
-    struct sqs *queue, struct sqs *dead_letters, struct db *, const bool *leaving);
+    struct sqs *queue, struct sqs *dead_letters, struct db *,
+    const bool *leaving);
 void drift_free(struct drift *);
 
 /* A look at all sales, if it is time for one: waits for the answers. */

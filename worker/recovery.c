@@ -43,7 +43,7 @@ struct recovery {
 	const struct config *config;
 	struct ev_loop *loop;
 	struct redis *redis;
-	struct sqs *queue; /* NULL: there is none outside of Redis */
+	struct sqs *queue;	  /* NULL: there is none outside of Redis */
 	struct sqs *dead_letters; /* NULL: nobody reads them here */
 	struct db *db;
 	struct part store;
