@@ -172,11 +172,12 @@ static bool
 clock_adjust(struct call *call, const struct http_response *response)
 {
 	struct sqs *sqs = call->sqs;
-	long off = (long)(response->date - call->signed_at);
+	time_t off = response->date - call->signed_at;
 
-	if (response->date == 0 || labs(off) < SKEW_SECONDS)
+	if (response->date == 0 || (off > -SKEW_SECONDS && off < SKEW_SECONDS))
 		return false;
-	sqs->clock_offset += off;
+	/* Not added to what it was: other calls may have found it before. */
+	sqs->clock_offset = (long)(response->date - time(NULL));
 	log_warn("sqs: this machine's clock is %ld s %s that of the service; "
 		 "signing by the latter",
 	    labs(sqs->clock_offset),

@@ -283,6 +283,47 @@ test_skewed_clock(void **state)
 }
 
 static void
+on_batch_of_two(const struct sqs_result *results, size_t n, void *arg)
+{
+	(void)n;
+	seen.results[seen.called++] = results[0];
+	if (seen.called == 2)
+		ev_break(arg, EVBREAK_ALL);
+}
+
+/* Calls that were under way together are refused together: the clock is wrong
+ * by so much once, not once for each of them. */
+static void
+test_skewed_clock_of_two_calls(void **state)
+{
+	static const struct fake_step steps[] = {
+	    {FAKE_ANSWER, 403, "Date: Tue, 01 Jan 2030 12:00:00 GMT\r\n",
+		"{\"__type\":\"InvalidSignatureException\"}"},
+	    {FAKE_ANSWER, 403, "Date: Tue, 01 Jan 2030 12:00:00 GMT\r\n",
+		"{\"__type\":\"InvalidSignatureException\"}"},
+	    {FAKE_ANSWER, 200, NULL, SENT_BOTH},
+	};
+	const struct sqs_text texts[] = {{"a", 1}, {"b", 1}};
+	struct fixture f;
+	char date[64];
+
+	(void)state;
+	start(&f, steps, 3);
+	sqs_send_batch(f.sqs, texts, 2, on_batch_of_two, f.loop);
+	sqs_send_batch(f.sqs, texts, 2, on_batch_of_two, f.loop);
+	ev_run(f.loop, 0);
+	assert_int_equal(seen.results[0].err, ERR_OK);
+	assert_int_equal(seen.results[1].err, ERR_OK);
+	assert_int_equal(f.server.requests, 4);
+	for (int i = 2; i < 4; i++) {
+		fake_header(
+		    f.server.request[i], "X-Amz-Date", date, sizeof(date));
+		assert_memory_equal(date, "20300101T12000", 14);
+	}
+	stop(&f);
+}
+
+static void
 on_receive(const struct sqs_result *result, const struct sqs_message *messages,
     size_t n, void *arg)
 {
@@ -460,6 +501,7 @@ main(void)
 	    cmocka_unit_test(test_server_gone),
 	    cmocka_unit_test(test_expired_once),
 	    cmocka_unit_test(test_skewed_clock),
+	    cmocka_unit_test(test_skewed_clock_of_two_calls),
 	    cmocka_unit_test(test_receive),
 	    cmocka_unit_test(test_queues),
 	    cmocka_unit_test(test_free_from_callback),
