@@ -125,11 +125,12 @@ $(OUT)/targets/cli_%: $(OBJ)/tests/fuzz/fuzz_cli_%.o \
 	$(if $(V),,@echo "  LD $@")
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-# The benchmark's bare loop.
-$(OUT)/bench/send: $(OBJ)/tests/bench/send.o $(OUT)/libflashsale.a
+# The benchmark's bare loops, and what it puts into their way.
+$(OUT)/bench/%: $(OBJ)/tests/bench/%.o $(OBJ)/tests/bench/crew.o \
+		$(OUT)/libflashsale.a
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LD $@")
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lfcgi $(LIBS)
 
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 
@@ -206,7 +207,9 @@ fuzz: ## feed the parsers what nobody would send
 	$(MAKE) -j$(JOBS) SAN=fuzz fuzzers
 	SECONDS_EACH=$(SECONDS) tests/fuzz/run $(FUZZ)
 
-bench: all $(OUT)/bench/send ## how fast it is here, beside what is possible
+BENCH_PROGRAMS := $(addprefix $(OUT)/bench/,send receive insert late hello)
+
+bench: all $(BENCH_PROGRAMS) ## how fast it is here, beside what is possible
 	deploy/local/packages stack bench
 	PROGRAMS=$(OUT) tests/bench/run
 

@@ -1,8 +1,9 @@
--- Buyers for wrk: each request is another one's.
+-- Buyers for wrk: each purchase is another one's.
 --
---   wrk ... -s buyers.lua URL -- PATH NAME
+--   wrk ... -s buyers.lua URL -- PATH NAME [LOOKS LOOK_PATH]
 --
--- The ids of the buyers begin with NAME, so that runs do not meet.
+-- The ids of the buyers begin with NAME, so that runs do not meet.  Of a
+-- hundred requests LOOKS are GET LOOK_PATH.
 
 local threads = 0
 
@@ -13,11 +14,16 @@ end
 
 function init(args)
 	path, name, count = args[1], args[2], 0
+	looks = tonumber(args[3] or 0)
+	look = looks > 0 and wrk.format("GET", args[4])
 	headers = { ["Content-Type"] = "application/json" }
 end
 
 function request()
 	count = count + 1
+	if count % 100 < looks then
+		return look
+	end
 	return wrk.format("POST", path, headers,
 	    string.format('{"userId":"%s-%d-%d"}', name, id, count))
 end

@@ -12,9 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <ev.h>
 
@@ -26,10 +23,11 @@
 #include "sqs.h"
 #include "uuid.h"
 
-#define PROCESSES_MAX 256
+#include "crew.h"
 
 struct plan {
-	unsigned processes, calls, messages, seconds;
+	const struct config *config;
+	unsigned calls, messages;
 };
 
 /* One process that sends. */
@@ -99,52 +97,25 @@ on_sent(const struct sqs_result *results, size_t n, void *arg)
 }
 
 static void
-run_lane(const struct config *config, const struct plan *plan, long *count)
+run_lane(unsigned process, double ends, long *acknowledged, void *arg)
 {
+	const struct plan *plan = arg;
 	struct lane lane = {.plan = plan,
 	    .loop = ev_loop_new(EVFLAG_AUTO),
-	    .ends = clock_seconds() + plan->seconds,
-	    .acknowledged = count};
+	    .ends = ends,
+	    .acknowledged = acknowledged};
 	char why[256];
 
-	if (sqs_new(&lane.sqs, lane.loop, config, config->sqs_queue_url,
-		plan->calls, why, sizeof(why)) != ERR_OK)
+	(void)process;
+	if (sqs_new(&lane.sqs, lane.loop, plan->config,
+		plan->config->sqs_queue_url, plan->calls, why,
+		sizeof(why)) != ERR_OK)
 		fatal(EXIT_CONFIG, "%s", why);
 	for (unsigned i = 0; i < plan->calls; i++)
 		send_call(&lane);
 	ev_run(lane.loop, 0);
 	sqs_free(lane.sqs);
 	ev_loop_destroy(lane.loop);
-}
-
-static unsigned
-number(const char *text, unsigned max)
-{
-	unsigned long n = strtoul(text, NULL, 10);
-
-	if (n < 1 || n > max)
-		config_usage(
-		    "PROCESSES is 1 to 256, CALLS 1 to 64, MESSAGES 1 to 10");
-	return (unsigned)n;
-}
-
-/* Returns false when one of the processes failed. */
-static bool
-run_lanes(const struct config *config, const struct plan *plan, long *counts)
-{
-	int status, failed = 0;
-
-	for (unsigned i = 0; i < plan->processes; i++)
-		switch (fork()) {
-		case -1:
-			fatal(EXIT_OSERR, "cannot fork");
-		case 0:
-			run_lane(config, plan, &counts[i]);
-			_exit(EXIT_FINE);
-		}
-	while (wait(&status) > 0)
-		failed += status != 0;
-	return failed == 0;
 }
 
 int
@@ -155,25 +126,16 @@ main(int argc, char **argv)
 	    .synopsis = "PROCESSES CALLS MESSAGES SECONDS",
 	    .purpose = "Send messages to a queue as fast as it takes them."};
 	struct config config;
-	struct plan plan;
-	double started = clock_seconds();
-	long sum = 0, *counts;
+	struct plan plan = {.config = &config};
 	int first = config_load(&config, &about, argc, argv);
 
 	log_init("send", config.log_level, false);
 	if (argc - first != 4)
 		config_usage("takes four numbers");
-	plan = (struct plan){number(argv[first], PROCESSES_MAX),
-	    number(argv[first + 1], 64), number(argv[first + 2], SQS_BATCH_MAX),
-	    number(argv[first + 3], 600)};
-	counts = mmap(NULL, PROCESSES_MAX * sizeof(*counts),
-	    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (counts == MAP_FAILED)
-		fatal(EXIT_OSERR, "out of memory");
-	if (!run_lanes(&config, &plan, counts))
-		return EXIT_UNAVAIL;
-	for (unsigned i = 0; i < plan.processes; i++)
-		sum += counts[i];
-	printf("%.1f\n", sum / (clock_seconds() - started));
+	plan.calls = crew_number(argv[first + 1], 64);
+	plan.messages = crew_number(argv[first + 2], SQS_BATCH_MAX);
+	printf(
+	    "%.1f\n", crew_rate(crew_number(argv[first], CREW_MAX),
+			  crew_number(argv[first + 3], 600), run_lane, &plan));
 	return EXIT_FINE;
 }

@@ -19,7 +19,8 @@ OUT = ROOT / "build/bench"
 DIRECTORY = OUT / "stack"
 LOG = OUT / "stack.log"
 TICKS = os.sysconf("SC_CLK_TCK")
-PARTS = ("nginx", "fcgi", "redis", "sqs", "worker", "mariadb")
+SERVICES = ("nginx", "fcgi", "redis", "sqs", "worker", "mariadb")
+PARTS = ("lighttpd",) + SERVICES
 
 CEILING = """
 		location = /bench-ceiling {
@@ -34,8 +35,8 @@ CEILING = """
 """
 
 
-class StackFailed(Exception):
-    """It does not come up."""
+class BenchFailed(Exception):
+    """Something does not come up."""
 
 
 def _output(*command, **options):
@@ -89,6 +90,7 @@ def _resident_kb(pid):
 class Stack:
     def __init__(self, sqs_server):
         self._server = sqs_server
+        self.lighttpd = []  # its process, if there is one beside the stack
 
     # --- Up and down ---
 
@@ -106,7 +108,7 @@ class Stack:
     def __enter__(self):
         self._stack("down")
         if self._stack("up") != 0:
-            raise StackFailed(LOG.read_text().strip())
+            raise BenchFailed(LOG.read_text().strip())
         words = shlex.split((DIRECTORY / "env").read_text())
         self.env = dict(word.split("=", 1) for word in words)
         self.url = self.env["BASE_URL"]
@@ -118,6 +120,8 @@ class Stack:
         self._stack("down")
 
     def _pids(self, name):
+        if name == "lighttpd":
+            return self.lighttpd
         try:
             text = pathlib.Path(self.env["PID_DIR"], f"{name}.pid").read_text()
         except FileNotFoundError:
@@ -127,26 +131,41 @@ class Stack:
     def _sv(self, command, name):
         _output("sv", "-w", "60", command, DIRECTORY / "service" / name)
 
-    def use_responders(self, programs):
-        """Restart flashsale-fcgi as that directory has it."""
+    @property
+    def fcgi_socket(self):
+        return DIRECTORY / "run/fcgi.sock"
+
+    def restart_responders(self):
+        """With what set() has changed."""
+        self.use_responders(PROGRAMS)
+
+    def use_responders(self, programs, *under):
+        """Restart flashsale-fcgi as that directory has it, perhaps under
+        another program."""
         run = DIRECTORY / "service/fcgi/run"
-        run.write_text(re.sub(r"'[^']*/flashsale-fcgi'",
-                              f"'{programs}/flashsale-fcgi'",
-                              run.read_text()))
+        words = " ".join(f"'{word}'" for word in
+                         (*under, f"{programs}/flashsale-fcgi"))
+        run.write_text(re.sub(r"chpst -P '.*?/flashsale-fcgi'",
+                              f"chpst -P {words}", run.read_text()))
         self._sv("restart", "fcgi")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while self._post("/buy/no-such-sale")[0] != 404:
             assert time.monotonic() < deadline, f"{programs} does not serve"
             time.sleep(0.1)
+
+    def set(self, **settings):
+        """In the file that the programs read when they start."""
+        config = pathlib.Path(self.env["FLASHSALE_CONFIG"])
+        lines = [line for line in config.read_text().splitlines()
+                 if line.partition("=")[0] not in settings]
+        lines += [f"{name}={value}" for name, value in settings.items()]
+        config.write_text("\n".join(lines) + "\n")
 
     def use_gate(self, wanted, path=None):
         """Let nginx refuse by itself, or have Redis asked each time.  Wait
         for the marker of a path that is refused."""
         gate = DIRECTORY / "run/gate"
-        config = pathlib.Path(self.env["FLASHSALE_CONFIG"])
-        config.write_text(re.sub(
-            r"(?m)^GATE_DIR=.*$", f"GATE_DIR={gate if wanted else ''}",
-            config.read_text()))
+        self.set(GATE_DIR=gate if wanted else "")
         self.use_responders(PROGRAMS)
         deadline = time.monotonic() + 10
         while wanted and not list(gate.glob(f"*/POST{path}.sold_out")):
@@ -156,7 +175,9 @@ class Stack:
     def stop_worker(self):
         self._sv("down", "worker")
 
-    def start_worker(self):
+    def start_worker(self, consumers=0):
+        """0: as many as it has by itself."""
+        self.set(**{"CONSUMERS": consumers} if consumers else {})
         self._sv("up", "worker")
 
     # --- Its parts ---
@@ -179,24 +200,55 @@ class Stack:
             "GetQueueAttributes", QueueUrl=self.env["SQS_QUEUE_URL"],
             AttributeNames=[name])["Attributes"][name])
 
-    def orders(self):
-        return int(_output(
+    def mysql(self, statement):
+        return _output(
             "mariadb", "--no-defaults", "--batch", "--skip-column-names",
             "--socket", self.env["MYSQL_SOCKET"],
-            "--user", self.env["MYSQL_USER"],
-            "--execute", "SELECT COUNT(*) FROM orders",
-            self.env["MYSQL_DATABASE"]))
+            "--user", self.env["MYSQL_USER"], "--execute", statement,
+            self.env["MYSQL_DATABASE"])
+
+    def orders(self):
+        return int(self.mysql("SELECT COUNT(*) FROM orders"))
+
+    @property
+    def redis_socket(self):
+        return self.env["REDIS_URL"].partition("//")[2]
+
+    def redis(self, *words):
+        return _output("redis-cli", "-s", self.redis_socket, *words)
+
+    def redis_rewritten(self):
+        """Let Redis free what was removed and write its file anew now, and
+        not in the next sample."""
+        busy = r"aof_rewrite_(in_progress|scheduled):1|" \
+               r"lazyfree_pending_objects:[1-9]"
+        self.redis("BGREWRITEAOF")
+        time.sleep(0.2)
+        while re.search(busy, self.redis("INFO", "persistence")
+                        + self.redis("INFO", "memory")):
+            time.sleep(0.1)
+
+    def mysql_flushed(self):
+        """Give MySQL the time to write most of what was inserted."""
+        deadline = time.monotonic() + 15
+        while time.monotonic() < deadline:
+            pages = self.mysql(
+                "SHOW GLOBAL STATUS LIKE 'Innodb_buffer_pool_pages_dirty'")
+            if int(pages.split()[1]) < 500:
+                break
+            time.sleep(0.5)
 
     def redis_commands(self):
         """Calls of each command since the start, those of scripts too."""
-        text = _output("redis-cli", "-s",
-                       self.env["REDIS_URL"].partition("//")[2],
-                       "INFO", "commandstats")
+        text = self.redis("INFO", "commandstats")
         return {name: int(calls) for name, calls in re.findall(
             r"cmdstat_([^:]+):calls=(\d+)", text)}
 
+    def responders(self):
+        return self._pids("fcgi")[1:]
+
     def responders_kb(self):
-        return [_resident_kb(pid) for pid in self._pids("fcgi")[1:]]
+        return [_resident_kb(pid) for pid in self.responders()]
 
     # --- The ceiling ---
 
@@ -250,11 +302,11 @@ class Stack:
         others = (machine - sum(cpu.values())) / (elapsed * os.cpu_count())
         return value, cpu, max(others, 0.0)
 
-    def _run_wrk(self, path, connections, name, seconds):
+    def _run_wrk(self, url, connections, seconds, arguments):
         process = subprocess.Popen(
             ["wrk", "-t", "2", "-c", str(connections), "-d", f"{seconds}s",
-             "--timeout", "10s", "-s", HERE / "buyers.lua", self.url, "--",
-             path, name], stdout=subprocess.PIPE, text=True)
+             "--timeout", "10s", "-s", HERE / "buyers.lua", url, "--",
+             *arguments], stdout=subprocess.PIPE, text=True)
         time.sleep(seconds * 0.7)
         memory = self.responders_kb()
         text = process.communicate()[0]
@@ -265,38 +317,45 @@ class Stack:
         sample["responders_kb"] = memory
         return sample
 
-    def wrk(self, path, connections, name, seconds):
-        """Buyers on so many connections; each is another one."""
-        sample, cpu, others = self._measured(
-            lambda: self._run_wrk(path, connections, name, seconds))
+    def wrk(self, connections, seconds, *arguments, url=None):
+        """Buyers on so many connections, a closed loop; the arguments are
+        those of buyers.lua."""
+        sample, cpu, others = self._measured(lambda: self._run_wrk(
+            url or self.url, connections, seconds, arguments))
         requests = max(sample["requests"], 1)
         sample["rate"] = requests / sample["seconds"]
         sample["cpu_us"] = {k: v / requests * 1e6 for k, v in cpu.items()}
         sample["others"] = others
         return sample
 
-    def send(self, processes, calls, messages, seconds, queue_url=None):
-        """A bare loop; its messages are thrown away unless a queue is
+    def attack(self, sku, connections, rate, seconds):
+        """An open loop: so many purchases a second, whatever the answers;
+        latencies from when each was due."""
+        def run():
+            return json.loads(subprocess.run(
+                [PROGRAMS / "flashsale", "--config",
+                 self.env["FLASHSALE_CONFIG"], "attack", "--json",
+                 "--sku", sku, "--rate", str(int(rate)),
+                 "--connections", str(connections),
+                 "--requests", str(int(rate * seconds))],
+                stdout=subprocess.PIPE, check=False).stdout)
+        report, _, others = self._measured(run)
+        return {"rate": report["perSecond"], "wanted": int(rate),
+                "failed": report["failed"], "others": others,
+                **report["latencyMs"]}
+
+    def loop(self, name, *numbers, queue_url=None):
+        """One of the bare loops; its queue is one of its own unless
         given."""
         environment = {**os.environ,
                        "SQS_QUEUE_URL": queue_url or self._bench_queue}
         text, _, others = self._measured(lambda: _output(
-            PROGRAMS / "bench/send", "--config", self.env["FLASHSALE_CONFIG"],
-            processes, calls, messages, seconds, env=environment))
-        if queue_url is None:
-            self.sqs("PurgeQueue", QueueUrl=self._bench_queue)
+            PROGRAMS / "bench" / name, "--config",
+            self.env["FLASHSALE_CONFIG"], *numbers, env=environment))
         return {"rate": float(text), "others": others}
 
-    def trace(self, run):
-        """System calls of the responders by name while run() runs, and what
-        it returns.  Tracing slows them, so the rate means nothing."""
-        report = OUT / "strace.txt"
-        command = ["strace", "-q", "-c", "-U", "name,calls", "-o", report]
-        for pid in self._pids("fcgi")[1:]:
-            command += ["-p", str(pid)]
-        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-            time.sleep(0.3)
-            value = run()
-            process.send_signal(signal.SIGINT)
-        calls = re.findall(r"^(\w+)\s+(\d+)$", report.read_text(), re.M)
-        return {name: int(n) for name, n in calls if name != "total"}, value
+    def purge(self):
+        """A queue that has grown for minutes is another one to measure."""
+        for url in (self._bench_queue, self.env["SQS_QUEUE_URL"]):
+            self.sqs("PurgeQueue", QueueUrl=url)
+

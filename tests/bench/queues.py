@@ -1,0 +1,39 @@
+"""Orders on their way through SQS: accepting beside what the SQS server takes
+at best, and the floor that blocking programs would be."""
+
+from beside import Late
+from bench import SECONDS
+from web import at
+
+LATE_MS = 20  # what AWS takes within a region
+FULL = "full batches, 8 in flight"
+
+
+def full(server):
+    return f"{server}: {FULL}"
+
+
+def round_of(bench, s, server, connections, floors):
+    bench.add(full(server), s.loop("send", 2, 4, 10, SECONDS))
+    for n in connections:
+        bench.add(at(f"{server}: accept", n), bench.accept(s, n),
+                  full(server))
+    accepted = bench.last(at(f"{server}: accept", 256))["rate"]
+    for processes in floors:
+        floor = bench.add(f"{server}: one by one, {processes} processes",
+                          s.loop("send", processes, 1, 1, SECONDS))
+        floor["accept_over_floor"] = accepted / floor["rate"]
+    s.purge()
+
+
+def late_round(bench, s, server, connections=1000):
+    """After round_of(): the same, when each answer takes longer."""
+    plain = at(f"{server}: accept", connections)
+    direct = s.env["SQS_ENDPOINT"]
+    with Late(direct, LATE_MS) as way:
+        s.set(AWS_ENDPOINT_URL_SQS=way.url)
+        s.restart_responders()
+        bench.add(at(f"{server}: accept, {LATE_MS} ms later", connections),
+                  bench.accept(s, connections), plain)
+    s.set(AWS_ENDPOINT_URL_SQS=direct)
+    s.restart_responders()
