@@ -29,7 +29,11 @@ local function refusal()
   end
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  local remaining = tonumber(sale[1])
   local opens_at, closes_at = tonumber(sale[3]), tonumber(sale[4])
+  if not (remaining and opens_at and closes_at) then
+    return nil -- damaged: the engine has to say so as well
+  end
   if sale[2] ~= 'open' then
     return sale[2] == 'paused' and 'paused' or 'closed'
   elseif closes_at > 0 and now >= closes_at then
@@ -38,7 +42,7 @@ local function refusal()
     -- The lease ends before the sale opens.
     return opens_at > now + 2 * lease and 'not_open' or nil, sale[3]
   end
-  return tonumber(sale[1]) <= 0 and 'sold_out' or nil
+  return remaining <= 0 and 'sold_out' or nil
 end
 
 if step == 'lift' then
