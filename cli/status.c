@@ -159,20 +159,36 @@ report_sale(struct session *s, struct report *r, const char *sku)
 	return ERR_OK;
 }
 
-static enum err
+static int
+report_failure(const char *sku, enum err err)
+{
+	if (err == ERR_NOT_FOUND) {
+		fprintf(stderr, "flashsale status: %s has no sale.\n", sku);
+		return EXIT_FAILED;
+	}
+	log_error("the sale of %s cannot be read: Redis says \"%s\"", sku,
+	    err_name(err));
+	return EXIT_UNAVAIL;
+}
+
+static int
 report_all(struct session *s, struct report *r)
 {
+	int code = EXIT_FINE;
 	struct sku_list list;
 	enum err err = session_list(s, &list);
 	size_t i;
 
-	for (i = 0; i < list.n && err == ERR_OK; i++) {
+	if (err != ERR_OK)
+		return session_failed(err, "listing the sales");
+	for (i = 0; i < list.n; i++) {
 		err = report_sale(s, r, list.skus[i]);
-		if (err == ERR_NOT_FOUND) /* gone since it was listed */
-			err = ERR_OK;
+		/* One that is damaged does not hide the others. */
+		if (err != ERR_OK && err != ERR_NOT_FOUND)
+			code = report_failure(list.skus[i], err);
 	}
 	free(list.skus);
-	return err;
+	return code;
 }
 
 static int
@@ -180,6 +196,7 @@ report(struct session *s, const char *sku, bool json)
 {
 	struct report r = {.sales = json ? json_array() : NULL};
 	enum err err;
+	int code = EXIT_FINE;
 
 	if (session_is_recovering(s))
 		fprintf(stderr,
@@ -187,18 +204,15 @@ report(struct session *s, const char *sku, bool json)
 		    "now (does one run?).\n");
 	table_init(&r.table, columns, sizeof(columns) / sizeof(*columns));
 	survey_queue(s, &r.queue);
-	err = sku == NULL ? report_all(s, &r) : report_sale(s, &r, sku);
-	if (err == ERR_NOT_FOUND) {
-		fprintf(stderr, "flashsale status: %s has no sale.\n", sku);
-		return EXIT_FAILED;
-	}
-	if (err != ERR_OK)
-		return session_failed(err, "reading the sales");
+	if (sku == NULL)
+		code = report_all(s, &r);
+	else if ((err = report_sale(s, &r, sku)) != ERR_OK)
+		return report_failure(sku, err);
 	if (json)
 		print_json(&r);
 	else
 		print_table(&r);
-	return EXIT_FINE;
+	return code;
 }
 
 static int
