@@ -369,7 +369,8 @@ is_unknown(const struct audit_order *o)
 static bool
 is_moving(const struct audit_order *o)
 {
-	return o->mysql == ORDER_ABSENT && order_state_is_live(o->redis);
+	return o->mysql == ORDER_ABSENT && !o->is_elsewhere &&
+	       order_state_is_live(o->redis);
 }
 
 static bool
@@ -470,10 +471,18 @@ judge_order(struct court *c, const struct audit_order *o)
 		name_order(c, DIFFERENCE_UNKNOWN, o);
 	if (is_untold(o))
 		name_order(c, DIFFERENCE_STATUS, o);
-	if (is_known(o) && o->mysql != ORDER_ABSENT &&
-	    (o->quantity != o->mysql_quantity ||
-		strcmp(o->user_id, o->mysql_user_id) != 0))
+	if (o->is_elsewhere ||
+	    (is_known(o) && o->mysql != ORDER_ABSENT &&
+		(o->quantity != o->mysql_quantity ||
+		    strcmp(o->user_id, o->mysql_user_id) != 0)))
 		name_order(c, DIFFERENCE_CONTENT, o);
+}
+
+/* Where they disagree, MySQL's word: it has sold them. */
+static int64_t
+units_of(const struct audit_order *o)
+{
+	return o->mysql == ORDER_CONFIRMED ? o->mysql_quantity : o->quantity;
 }
 
 /* What the sums will be when all that was named of this order is mended. */
@@ -497,12 +506,12 @@ count_order(struct court *c, const struct audit_order *o)
 	if (is_dead(o))
 		c->remaining += o->quantity;
 	else if (is_live)
-		c->live += o->quantity;
+		c->live += units_of(o);
 	if (is_live && is_known(o) && !order_state_is_live(o->redis))
 		c->remaining -=
 		    o->quantity < c->remaining ? o->quantity : c->remaining;
 	if (order_state_is_live(o->redis) || is_unknown(o))
-		new_buyer(a, o->user_id)->wanted = o->quantity;
+		new_buyer(a, o->user_id)->wanted = units_of(o);
 	if (o->mysql == ORDER_CONFIRMED)
 		new_buyer(a, o->mysql_user_id)->confirmed = o->mysql_quantity;
 	if (o->request_key[0] != '\0' && (is_known(o) || is_unknown(o)))

@@ -39,7 +39,8 @@ struct audit_order {
 	unsigned char redis, mysql; /* enum order_state */
 	unsigned char redis_now;    /* the same, when asked again later */
 	bool in_outbox, is_parked;
-	bool is_newer; /* than what was read of Redis: not judged */
+	bool is_newer;	   /* than what was read of Redis: not judged */
+	bool is_elsewhere; /* MySQL has it, in another sale */
 	int64_t quantity, mysql_quantity;
 	/* Never NULL; "" where it is not known. */
 	const char *user_id, *mysql_user_id, *request_key;
@@ -50,7 +51,7 @@ enum difference_kind {
 	DIFFERENCE_UNKNOWN,  /* booked or in the outbox; Redis forgot it */
 	DIFFERENCE_DEAD,     /* parked, and its units are not given back */
 	DIFFERENCE_STATUS,   /* Redis does not say what MySQL decided */
-	DIFFERENCE_CONTENT,  /* other buyer or quantity in MySQL */
+	DIFFERENCE_CONTENT,  /* other buyer, quantity or sale in MySQL */
 	DIFFERENCE_REQUEST,  /* its Idempotency-Key is forgotten */
 	DIFFERENCE_DANGLING, /* an Idempotency-Key of no order */
 	DIFFERENCE_KEY_TWICE,

@@ -171,6 +171,54 @@ read_mysql(struct session *s, struct audit *a, char why[WHY_SIZE])
 							    : err;
 }
 
+/* --- What MySQL has and Redis has lost --- */
+
+struct search {
+	const char *sku;
+	bool found;
+};
+
+static void
+on_sought_sale(const struct sale *sale, void *arg)
+{
+	struct search *search = arg;
+
+	search->found |= strcmp(sale->sku, search->sku) == 0;
+}
+
+/* Redis says that there is no such sale. */
+static enum err
+explain_absence(struct session *s, const char *sku, char why[WHY_SIZE])
+{
+	struct search search = {.sku = sku};
+
+	if (s->db == NULL || db_connect(s->db) != ERR_OK ||
+	    ledger_list_sales(s->db, on_sought_sale, &search) != ERR_OK ||
+	    !search.found)
+		return ERR_NOT_FOUND;
+	snprintf(why, WHY_SIZE,
+	    "MySQL has its sale, and Redis has lost it; this makes the worker "
+	    "rebuild it: redis-cli DEL fs:epoch");
+	return ERR_BAD_INPUT;
+}
+
+static void
+on_known_sale(const struct sale *sale, void *arg)
+{
+	struct sku_list *list = arg;
+	size_t i;
+	void *skus;
+
+	for (i = 0; i < list->n; i++)
+		if (strcmp(list->skus[i], sale->sku) == 0)
+			return;
+	skus = realloc(list->skus, (list->n + 1) * sizeof(*list->skus));
+	if (skus == NULL)
+		return;
+	list->skus = skus;
+	memcpy(list->skus[list->n++], sale->sku, sizeof(sale->sku));
+}
+
 /* --- Asking again --- */
 
 /* Redis knows an order before anybody else does: one that it knows now, and
@@ -181,6 +229,8 @@ ask_redis(struct session *s, const char *sku, struct audit_order *o)
 	char state[16];
 	enum err err = session_find_order(s, sku, o->id, state);
 
+	if (err == ERR_REFUSED) /* it is damaged: as good as forgotten */
+		return ERR_OK;
 	if (err != ERR_OK || state[0] == '\0')
 		return err;
 	o->redis_now = (unsigned char)order_state_parse(state);
@@ -196,7 +246,8 @@ ask_mysql(struct session *s, struct audit *a, struct audit_order *o)
 
 	if (err == ERR_NOT_FOUND)
 		return ERR_OK;
-	if (err == ERR_OK) {
+	o->is_elsewhere = err == ERR_OK && strcmp(row.sale_id, a->sale.id) != 0;
+	if (err == ERR_OK && !o->is_elsewhere) {
 		struct order order = message_of(&row);
 
 		audit_add_mysql(a, &order, row.status);
@@ -268,6 +319,8 @@ inspect_sale(struct session *s, const char *sku, struct audit *a,
 
 	audit_init(a);
 	err = read_redis(s, sku, a, why);
+	if (err == ERR_NOT_FOUND)
+		return explain_absence(s, sku, why);
 	if (err == ERR_OK)
 		err = read_queue(s, a, q, why);
 	if (err == ERR_OK)
@@ -275,16 +328,31 @@ inspect_sale(struct session *s, const char *sku, struct audit *a,
 	if (err != ERR_OK)
 		return err;
 	audit_close(a);
-	snprintf(why, WHY_SIZE, "it changed while it was read");
 	err = clear_suspicions(s, sku, a);
-	return err == ERR_OK ? look_back(s, sku, a) : err;
+	if (err == ERR_OK)
+		err = look_back(s, sku, a);
+	snprintf(why, WHY_SIZE, "%s",
+	    err == ERR_THROTTLED ? "it changed while it was read"
+				 : err_name(err));
+	return err;
 }
 
 enum err
 inspect_choose(struct session *s, const char *sku, struct sku_list *list)
 {
-	if (sku == NULL)
-		return session_list(s, list);
+	enum err err;
+
+	if (sku == NULL) {
+		err = session_list(s, list);
+		if (err != ERR_OK)
+			return err;
+		/* Without MySQL each sale says so by itself. */
+		if (s->db != NULL && db_connect(s->db) == ERR_OK &&
+		    ledger_list_sales(s->db, on_known_sale, list) != ERR_OK)
+			log_warn(
+			    "MySQL cannot list its sales: %s", db_error(s->db));
+		return ERR_OK;
+	}
 	*list = (struct sku_list){.skus = calloc(1, sizeof(*list->skus))};
 	if (list->skus == NULL)
 		return ERR_NOMEM;
@@ -304,6 +372,6 @@ inspect_exit_code(const struct command *command, const char *sku, enum err err,
 		    command->name, sku);
 		return EXIT_FAILED;
 	}
-	log_error("the books of %s cannot be read: %s", sku, why);
-	return EXIT_UNAVAIL;
+	log_error("the books of %s: %s", sku, why);
+	return err == ERR_BAD_INPUT ? EXIT_FAILED : EXIT_UNAVAIL;
 }

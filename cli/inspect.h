@@ -16,13 +16,14 @@
  * Fill the audit, ready to be judged.  The queue is told apart: it is one for
  * all sales.  On failure why says more:
  *   ERR_NOT_FOUND   there is no such sale
+ *   ERR_BAD_INPUT   MySQL has one, and Redis has lost it
  *   ERR_THROTTLED   it is being rebuilt, or was reset at that moment: ask again
  *   ERR_UNAVAILABLE and others: a store cannot be reached
  */
 enum err inspect_sale(struct session *, const char *sku, struct audit *,
     struct queue_survey *, char why[WHY_SIZE]) MUST_CHECK;
 
-/* The SKU that was named, or all that have a sale. */
+/* The SKU that was named, or all that have a sale in Redis or MySQL. */
 enum err inspect_choose(
     struct session *, const char *sku, struct sku_list *) MUST_CHECK;
 

@@ -179,8 +179,8 @@ mend_sum(struct repair *r, const struct difference *d)
 		tell(r, "take %" PRId64 " units from sale", -units);
 	if (r->dry_run)
 		return ERR_OK;
-	err = session_mend_sum(
-	    r->session, r->sale, a->mended, d->user_id, units, &has_changed);
+	err = session_mend_sum(r->session, r->sale, a->mended, d->user_id,
+	    units, d->expected, &has_changed);
 	a->mended += has_changed;
 	return err;
 }
@@ -218,7 +218,8 @@ static const struct mend sum_mends[] = {
 
 /* All differences of these kinds; *n of them. */
 static enum err
-mend_kinds(struct repair *r, const struct mend *mends, size_t kinds, size_t *n)
+mend(struct repair *r, const struct mend *mends, size_t kinds, size_t *n,
+    char why[WHY_SIZE])
 {
 	const struct audit *a = &r->audit;
 	enum err err = ERR_OK;
@@ -231,6 +232,9 @@ mend_kinds(struct repair *r, const struct mend *mends, size_t kinds, size_t *n)
 				err = mends[kind].mend(r, &a->differences[i]);
 				++*n;
 			}
+	if (err != ERR_OK)
+		snprintf(why, WHY_SIZE, "mending failed in the middle: %s",
+		    err_name(err));
 	return err;
 }
 
@@ -276,11 +280,11 @@ mend_sale(struct repair *r, const char *sku, char why[WHY_SIZE])
 
 	if (err != ERR_OK || r->audit.differences_n == 0)
 		return err;
-	err = mend_kinds(r, order_mends, COUNT(order_mends), &orders);
+	err = mend(r, order_mends, COUNT(order_mends), &orders, why);
 	if (err == ERR_OK && orders > 0 && !r->dry_run)
 		err = look_again(r, sku, why);
 	if (err == ERR_OK)
-		err = mend_kinds(r, sum_mends, COUNT(sum_mends), &sums);
+		err = mend(r, sum_mends, COUNT(sum_mends), &sums, why);
 	if (err == ERR_OK && sums > 0 && !r->dry_run)
 		err = look_again(r, sku, why);
 	return err;
@@ -307,7 +311,7 @@ conclude(struct repair *r)
 static int
 repair_sale(struct repair *r, const char *sku, bool is_listed)
 {
-	char why[WHY_SIZE] = "mending failed in the middle";
+	char why[WHY_SIZE] = "";
 	enum err err = mend_sale(r, sku, why);
 
 	if (err == ERR_OK)

@@ -468,12 +468,12 @@ session_mend_request(struct session *s, struct books_sale sale, bool is_lost,
 
 enum err
 session_mend_sum(struct session *s, struct books_sale sale, int64_t mended,
-    const char *user_id, int64_t units, bool *has_changed)
+    const char *user_id, int64_t units, int64_t expected, bool *has_changed)
 {
 	struct answer_slot slot = {.session = s, .out = has_changed};
 
 	books_mend_sum(
-	    s->redis, sale, mended, user_id, units, on_mended, &slot);
+	    s->redis, sale, mended, user_id, units, expected, on_mended, &slot);
 	return wait_for(&slot);
 }
 

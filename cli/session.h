@@ -88,7 +88,8 @@ enum err session_resend(
 enum err session_mend_request(struct session *, struct books_sale, bool is_lost,
     const struct order *) MUST_CHECK;
 enum err session_mend_sum(struct session *, struct books_sale, int64_t mended,
-    const char *user_id, int64_t units, bool *has_changed) MUST_CHECK;
+    const char *user_id, int64_t units, int64_t expected,
+    bool *has_changed) MUST_CHECK;
 enum err session_settle(struct session *, const char *sku, const char *order_id,
     const char *verdict) MUST_CHECK;
 

@@ -65,6 +65,9 @@ print_order_difference(const struct difference *d)
 	else if (d->kind == DIFFERENCE_STATUS)
 		printf("%s in MySQL, %s in Redis", order_state_name(o->mysql),
 		    order_state_name(o->redis_now));
+	else if (o->is_elsewhere)
+		printf("%s in Redis, of another sale in MySQL",
+		    order_state_name(o->redis));
 	else
 		printf("%" PRId64 " units of %s in Redis, %" PRId64
 		       " units of %s in MySQL",

@@ -29,6 +29,11 @@ read_orders(const struct reading *r, const struct redis_value *list)
 		if (sale_read_order(redis_at(list, i + 1), &order))
 			r->reader.order(
 			    redis_text(redis_at(list, i)), &order, r->arg);
+		else
+			log_warn("books of %s: what Redis has of order %s is "
+				 "damaged: \"%s\"",
+			    r->sku, redis_text(redis_at(list, i)),
+			    redis_text(redis_at(list, i + 1)));
 }
 
 static void
@@ -225,15 +230,18 @@ books_forget(struct redis *redis, struct books_sale sale, const char *order_id,
 
 void
 books_mend_sum(struct redis *redis, struct books_sale sale, int64_t mended,
-    const char *user_id, int64_t units, books_mended_fn *fn, void *arg)
+    const char *user_id, int64_t units, int64_t expected, books_mended_fn *fn,
+    void *arg)
 {
 	struct arguments a;
-	char text[NUMBER_SIZE];
+	char text[NUMBER_SIZE], expected_text[NUMBER_SIZE];
 
 	snprintf(text, sizeof(text), "%" PRId64, units); /* may be negative */
 	start(&a, redis, sale, "sum");
 	arguments_add_number(&a, mended);
 	arguments_add_text(&a, user_id);
 	arguments_add_text(&a, text);
+	snprintf(expected_text, sizeof(expected_text), "%" PRId64, expected);
+	arguments_add_text(&a, expected_text);
 	call(redis, &a, fn, arg);
 }

@@ -65,6 +65,7 @@ void books_forget(struct redis *, struct books_sale, const char *order_id,
  * if something is, it grows by one.
  */
 void books_mend_sum(struct redis *, struct books_sale, int64_t mended,
-    const char *user_id, int64_t units, books_mended_fn *, void *arg);
+    const char *user_id, int64_t units, int64_t expected, books_mended_fn *,
+    void *arg);
 
 #endif

@@ -126,6 +126,7 @@ read_listed_order(const struct db_row *row, void *arg)
 	order.quantity = db_int(row, 2);
 	db_copy(row, 3, order.user_id, sizeof(order.user_id));
 	db_copy(row, 4, order.request_key, sizeof(order.request_key));
+	db_copy(row, 5, order.sale_id, sizeof(order.sale_id));
 	listing->fn(&order, listing->arg);
 }
 
@@ -137,8 +138,8 @@ ledger_list_orders(struct db *db, const char *sale_id, const char *after,
 	struct sql sql = {0};
 	enum err err;
 
-	sql_add(&sql, "SELECT id, status, quantity, user_id, request_key "
-		      "FROM orders WHERE sale_id = ");
+	sql_add(&sql, "SELECT id, status, quantity, user_id, request_key, "
+		      "sale_id FROM orders WHERE sale_id = ");
 	sql_add_text(&sql, sale_id);
 	if (after[0] != '\0') {
 		sql_add(&sql, " AND id > ");
@@ -164,8 +165,8 @@ ledger_find_order(struct db *db, const char *id, struct ledger_order *order)
 	enum err err;
 
 	order->id[0] = '\0';
-	sql_add(&sql, "SELECT id, status, quantity, user_id, request_key "
-		      "FROM orders WHERE id = ");
+	sql_add(&sql, "SELECT id, status, quantity, user_id, request_key, "
+		      "sale_id FROM orders WHERE id = ");
 	sql_add_uuid(&sql, id);
 	err = db_query(db, &sql, read_listed_order, &listing);
 	sql_free(&sql);

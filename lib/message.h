@@ -64,6 +64,7 @@ struct ledger_order {
 	int64_t quantity;
 	char user_id[USER_MAX + 1];
 	char request_key[REQUEST_KEY_MAX + 1]; /* "" = none */
+	char sale_id[UUID_TEXT_SIZE];
 };
 
 enum message_type { MESSAGE_ORDER, MESSAGE_SALE };

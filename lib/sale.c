@@ -402,7 +402,7 @@ sale_read_order(const struct redis_value *v, struct order_view *out)
 	int user_at = 0;
 
 	if (sscanf(text, "%15s %lld %n", out->state, &quantity, &user_at) < 2 ||
-	    user_at == 0)
+	    user_at == 0 || quantity < 1 || quantity > UNITS_MAX)
 		return false;
 	out->quantity = quantity;
 	snprintf(out->user_id, sizeof(out->user_id), "%s", text + user_at);
@@ -416,7 +416,7 @@ on_order_found(enum err err, const struct redis_value *v, void *arg)
 
 	q->err = err;
 	if (err == ERR_OK && !sale_read_order(v, &q->found))
-		q->err = ERR_NOT_FOUND;
+		q->err = redis_is_null(v) ? ERR_NOT_FOUND : ERR_REFUSED;
 }
 
 static void

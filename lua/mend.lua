@@ -10,7 +10,9 @@
 --   "remember"  4 order id  5 user  6 idempotency key
 --   "forget"    4 order id  5 user  6 idempotency key: of no order
 --   "sum"       4 "mended" of the sale when this was found: another number
---               after every mending of a sum and every rebuild  5 user ("" = what is on sale)  6 units to add
+--               after every mending of a sum and every rebuild
+--               5 user ("" = what is on sale)  6 units to add
+--               7 the sum that is right, should there be no number
 --
 -- Returns {"ok", n}, n = what it changed, 1 or 0; or {"gone"} (another sale by
 -- now) or {"recovering"}.
@@ -39,11 +41,19 @@ local function confirm(state, units)
   end
 end
 
+-- What cannot be read is as good as forgotten.
+local function is_known(id)
+  local order = redis.call('HGET', orders, id)
+  local quantity =
+    tonumber(string.match(order or '', '^%S+ (%d+) .') or 0)
+  return quantity >= 1 and quantity <= 1e9
+end
+
 local function adopt(id, state, quantity, user, request_key)
-  if redis.call('HSETNX', orders, id,
-       state .. ' ' .. quantity .. ' ' .. user) == 0 then
+  if is_known(id) then
     return 0
   end
+  redis.call('HSET', orders, id, state .. ' ' .. quantity .. ' ' .. user)
   if request_key ~= '' then
     redis.call('HSETNX', requests, user .. ' ' .. request_key, id)
   end
@@ -86,19 +96,36 @@ end
 -- The sums.  What is amiss with them stays the same while people buy, for
 -- every purchase moves both sides by as much; so what was found to be amiss
 -- may be mended by as much later, if nobody else has mended it meanwhile.
-local function sum(mended, user, units)
+--
+-- What is no number moves nobody: every script fails at it.  It becomes the
+-- sum that was right when it was read, and is right still.
+local function add(key, field, units, expected)
+  local reply = redis.pcall('HINCRBY', key, field, units)
+  if type(reply) == 'table' then
+    redis.call('HSET', key, field, expected)
+    return tonumber(expected)
+  end
+  return reply
+end
+
+local function sum(mended, user, units, expected)
   if (redis.call('HGET', sale_key, 'mended') or '0') ~= mended then
     return 0
   end
   if user ~= '' then
-    if redis.call('HINCRBY', buyers, user, units) <= 0 then
+    if add(buyers, user, units, expected) <= 0 then
       redis.call('HDEL', buyers, user)
     end
   else
     -- Never less than none: MySQL rejects the orders that are too many.
-    -- (0 - 0 is 0, and -0 is no integer for Redis.)
-    redis.call('HINCRBY', sale_key, 'remaining',
-      math.max(tonumber(units), 0 - math.max(0, tonumber(sale[4]))))
+    local on_sale = tonumber(sale[4])
+    if on_sale and tonumber(units) < -math.max(0, on_sale) then
+      units = '-' .. (on_sale > 0 and sale[4] or '0')
+    end
+    if units == '-0' then
+      return 0
+    end
+    add(sale_key, 'remaining', units, tostring(math.max(0, expected)))
   end
   redis.call('HINCRBY', sale_key, 'mended', 1)
   return 1

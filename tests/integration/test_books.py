@@ -300,7 +300,25 @@ def dangling_key(stack, sku, orders):
                      "01a20417-87b3-7d6b-b48c-1ac814cd32da")
 
 
+def damaged_order(stack, sku, orders):
+    stack.redis.hset(key(sku, "orders"), orders["bob"], "rubbish")
+    stack.redis.hset(key(sku, "orders"), orders["cat"], "confirmed 9" + 18 * "0")
+
+
+def damaged_sums(stack, sku, orders):
+    stack.redis.hset(key(sku, "sale"), "remaining", "many")
+    stack.redis.hset(key(sku, "buyers"), "ann", "some")
+
+
+def huge_sums(stack, sku, orders):
+    stack.redis.hset(key(sku, "sale"), "remaining", 2**63 - 1)
+    stack.redis.hset(key(sku, "buyers"), "ann", 2**63 - 1)
+
+
 @pytest.mark.parametrize("damage, named", [
+    (damaged_order, ["unknown", "unknown"]),
+    (damaged_sums, ["buyer", "units"]),
+    (huge_sums, ["buyer", "units"]),
     (forget_order, ["unknown"]),
     (forget_everything_of_an_order,
      ["buyer", "request", "units", "unknown"]),
@@ -396,6 +414,65 @@ def test_a_parked_order_that_redis_was_not_told_of(stack, new_sale):
     repair(stack, sku)
     assert stack.web.stock(sku)["remaining"] == 5
     assert status(stack, sku, order) == "rejected"
+
+
+@pytest.mark.parametrize("quantity", [1, 3])
+def test_no_unit_is_invented_where_quantities_differ(stack, sold, quantity):
+    """MySQL has sold two: what Redis says is left to a person, and neither
+    put on sale nor taken from it."""
+    sku, orders = sold
+    stack.redis.hset(key(sku, "orders"), orders["bob"],
+                     f"confirmed {quantity} bob")
+    assert kinds(stack, sku) == ["content"]
+    done = stack.cli("repair", sku)
+    assert done.returncode == 1 and "left for you" in done.stdout, done
+    assert stack.web.stock(sku)["remaining"] == 3
+    assert stack.redis.hget(key(sku, "buyers"), "bob") == "2"
+
+
+def test_an_order_of_another_sale(stack, sold, new_sale):
+    """Its row is in MySQL, but not in this sale."""
+    sku, orders = sold
+    other = new_sale(stock=1)
+    order = stack.web.buy(other, "eve").json["orderId"]
+    stack.wait_settled(other, [order])
+    stack.redis.hset(key(sku, "orders"), order, "confirmed 1 eve")
+    stack.redis.hset(key(sku, "buyers"), "eve", 1)
+    stack.redis.hincrby(key(sku, "sale"), "remaining", -1)
+    assert kinds(stack, sku) == ["content"]
+    text = stack.cli("verify", sku)
+    assert "of another sale in MySQL" in text.stdout, text
+    done = stack.cli("repair", sku)
+    assert done.returncode == 1 and "left for you" in done.stdout, done
+
+
+def test_a_sale_that_redis_has_lost(stack, sold):
+    """MySQL knows of it, so it is missed, also if it is not listed."""
+    sku, orders = sold
+    stack.redis.delete(key(sku, "sale"))
+    stack.redis.srem("fs:sales", sku)
+    for command in (["verify", sku], ["verify"], ["repair", sku]):
+        done = stack.cli(*command)
+        assert done.returncode == 1, done
+        assert re.search(f"{sku}: .*Redis has lost it", done.stderr), done
+    stack.redis.delete("fs:epoch")  # as it says there
+    eventually(lambda: stack.cli("verify", sku).returncode == 0)
+    assert_as_sold(stack, sku, orders)
+
+
+def test_a_damaged_sale_does_not_hide_the_others(stack, sold, new_sale,
+                                                 expect_errors):
+    expect_errors("Redis says: WRONGTYPE")
+    sku, _ = sold
+    damaged = new_sale(stock=1)
+    stack.redis.delete(key(damaged, "sale"))
+    stack.redis.set(key(damaged, "sale"), "rubbish")
+    try:
+        done = stack.cli("status")
+        assert done.returncode == 69 and damaged in done.stderr, done
+        assert sku in done.stdout, done
+    finally:
+        stack.redis.delete(key(damaged, "sale"))
 
 
 def test_what_only_a_person_can_decide(stack, sold):
