@@ -12,6 +12,9 @@
  * their validity (markers.h) before the lease ends.  Each lease has a name of
  * its own, so that what arrives late, by a connection given up, ends no other.
  *
+ * A Redis that was restarted or promoted may not know of a lease.  It sells
+ * nothing before a rebuild, which takes longer than a marker is valid.
+ *
  * Changes are heard of by a subscription.  What is missed there is found by
  * looking at every SKU in turn.
  */

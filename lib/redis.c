@@ -531,7 +531,6 @@ on_connect(const redisAsyncContext *context, int status)
 		handshake(r, on_ready, "PING", NULL);
 		return;
 	}
-	handshake(r, on_greeted, "PING", NULL);
 	handshake(r, on_server_info, "INFO", "server", NULL);
 	handshake(r, on_ready, "INFO", "replication", NULL);
 }

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 sale  2 buyers  3 requests  4 orders  5 orders:previous  6 outbox
 -- ARGV  1 "new" (refuse when there is a sale) or "reset"
---       2 sale id  3 stock  4 sku
+--       2 sale id, unless another has to be taken  3 stock  4 sku
 --       5 name  6 limit  7 opens at  8 closes at  9 price  10 currency
 --         ("" = as in the sale before, or the default)
 --       11 epoch: the run id of this Redis
@@ -19,6 +19,17 @@ local mode, sale_id, stock, sku = unpack(ARGV)
 
 if mode == 'new' and redis.call('EXISTS', sale_key) == 1 then
   return {'exists'}
+end
+
+-- The newest sale of a SKU is the one with the greatest id, for a rebuild too.
+-- Ids begin with their millisecond: whose clock is behind gets the next one.
+local old_id = redis.call('HGET', sale_key, 'sale_id')
+if old_id and sale_id <= old_id then
+  local ms = tonumber(string.sub(old_id, 1, 8) .. string.sub(old_id, 10, 13),
+    16) + 1
+  local hex = string.format('%012x', ms)
+  sale_id = string.sub(hex, 1, 8) .. '-' .. string.sub(hex, 9) ..
+    string.sub(sale_id, 14)
 end
 
 local time = redis.call('TIME')

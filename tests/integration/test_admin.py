@@ -1,7 +1,10 @@
 """POST /reset and POST /reset-stock/{n}."""
 
+import uuid
+
 import pytest
 
+from harness.wait import eventually
 from harness.web import JSON, assert_problem
 
 
@@ -152,3 +155,16 @@ def test_wrong_methods(stack, method):
     for path in ("/reset", "/reset-stock/5"):
         reply = stack.web.request(method, path)
         assert reply.status == 405 and reply.headers["allow"] == "POST", reply
+
+
+def test_a_sale_is_newer_than_the_one_before(stack, new_sale):
+    """Also when that was opened by a host whose clock is ahead."""
+    sku = new_sale(stock=3)
+    earlier = "0fffffff-ffff-7abc-8def-0123456789ab"
+    stack.redis.hset(f"fs:{{{sku}}}:sale", "sale_id", earlier)
+    later = stack.web.reset(sku, 4).json["saleId"]
+    assert later > earlier
+    assert str(uuid.UUID(later)) == later
+    assert uuid.UUID(later).version == 7
+    eventually(lambda: [s["sale_id"] for s in stack.books.sales(sku)
+                        if s["total"] == 4] == [later])
