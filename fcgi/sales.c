@@ -15,7 +15,7 @@ struct looking {
 	sales_fn *fn;
 	void *arg;
 	struct redis *redis;
-	enum err err;	/* the first that is more than "gone" */
+	enum err err;	/* the first that was no answer */
 	size_t n;	/* sales seen */
 	size_t awaited; /* answers that are missing */
 	struct sale_view sales[SALES_MAX];
@@ -35,8 +35,8 @@ on_view(enum err err, const struct sale_view *view, void *arg)
 
 	if (err == ERR_OK)
 		l->sales[l->n++] = *view;
-	else if (err != ERR_NOT_FOUND && l->err == ERR_OK)
-		l->err = err;
+	else if (err != ERR_NOT_FOUND && err != ERR_REFUSED && l->err == ERR_OK)
+		l->err = err; /* one that is gone or damaged hides no other */
 	if (--l->awaited == 0)
 		finish(l);
 }

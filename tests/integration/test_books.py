@@ -471,6 +471,8 @@ def test_a_damaged_sale_does_not_hide_the_others(stack, sold, new_sale,
         done = stack.cli("status")
         assert done.returncode == 69 and damaged in done.stderr, done
         assert sku in done.stdout, done
+        offered = [s["sku"] for s in stack.web.get("/sales").json["sales"]]
+        assert sku in offered and damaged not in offered
     finally:
         stack.redis.delete(key(damaged, "sale"))
 
