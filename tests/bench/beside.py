@@ -45,10 +45,12 @@ def _accepts(address):
 
 
 class Beside:
-    """Processes that end with the `with` statement."""
+    """Processes that end with the `with` statement; parts: which they are,
+    by the part whose CPU theirs is added to."""
 
     def __init__(self):
         self._processes = []
+        self.parts = {}
 
     def _start(self, *command):
         OUT.mkdir(parents=True, exist_ok=True)
@@ -75,7 +77,6 @@ class Lighttpd(Beside):
         super().__init__()
         self._folder = OUT / "lighttpd"
         self._fcgi_socket = fcgi_socket
-        self.pids = []
 
     def __enter__(self):
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -87,8 +88,10 @@ class Lighttpd(Beside):
         self.url = f"http://127.0.0.1:{port}"
         config = self._folder / "lighttpd.conf"
         config.write_text(self._config(port))
-        self._start(PROGRAMS / "bench/hello", hello, os.cpu_count())
-        self.pids = [self._start("lighttpd", "-D", "-f", config)]
+        self.parts = {
+            "fcgi": [self._start(PROGRAMS / "bench/hello", hello,
+                                 os.cpu_count())],
+            "lighttpd": [self._start("lighttpd", "-D", "-f", config)]}
         wait_for(lambda: _accepts(("127.0.0.1", port)), "lighttpd")
         wait_for(lambda: _accepts(str(hello)), "hello")
         return self
@@ -120,7 +123,8 @@ class Late(Beside):
     def __enter__(self):
         port = free_port()
         self.url = self._to._replace(netloc=f"127.0.0.1:{port}").geturl()
-        self._start(PROGRAMS / "bench/late", port, self._to.port,
-                    self._milliseconds)
+        self.parts = {"sqs": [self._start(
+            PROGRAMS / "bench/late", port, self._to.port,
+            self._milliseconds)]}
         wait_for(lambda: _accepts(("127.0.0.1", port)), "late")
         return self

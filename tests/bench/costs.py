@@ -6,10 +6,10 @@ import signal
 import subprocess
 import time
 
-from bench import LONG, REFUSED
+from bench import LONG, REFUSED, SOLD_OUT
 from stack import OUT, PROGRAMS
 
-COUNTED = 20_000  # requests whose instructions are counted
+COUNTED = 2_000, 12_000  # requests to a responder under callgrind
 
 
 def _trace(s, run):
@@ -27,34 +27,29 @@ def _trace(s, run):
     return {name: int(n) for name, n in calls if name != "total"}, value
 
 
-def _instructions(s, what, sku):
-    """Of one responder under callgrind, for so many purchases."""
-    report = OUT / f"callgrind.{what}"
-    for old in OUT.glob(f"{report.name}*"):
+def _under_callgrind(s, sku, requests):
+    """Instructions of one responder from its start to its end."""
+    for old in OUT.glob("callgrind.*"):
         old.unlink()
-    s.set(RESPONDERS=1)
     s.use_responders(PROGRAMS, "valgrind", "--tool=callgrind",
-                     f"--callgrind-out-file={report}.%p")
+                     f"--callgrind-out-file={OUT}/callgrind.%p")
+    s.cli("attack", "--sku", sku, "--connections", 32,
+          "--requests", requests)
+    s.restart_responders()  # so that it writes its file
+    return max(int(re.search(r"(?m)^totals: (\d+)", dump.read_text()).group(1))
+               for dump in OUT.glob("callgrind.*"))
 
-    def attack(n):
-        s.cli("attack", "--sku", sku, "--connections", 256, "--requests", n)
 
-    attack(2_000)  # scripts are loaded, connections are there
-    pid = str(s.responders()[0])
-    subprocess.run(["callgrind_control", "--zero", pid], check=True,
-                   stdout=subprocess.DEVNULL)
-    attack(COUNTED)
-    subprocess.run(["callgrind_control", "--dump", pid], check=True,
-                   stdout=subprocess.DEVNULL)
-    dump = OUT / f"{report.name}.{pid}.1"
-    total = int(re.search(r"(?m)^(?:summary|totals): (\d+)",
-                          dump.read_text()).group(1))
-    return total / COUNTED
+def _instructions(s, sku):
+    """Of one request: what more of them cost more."""
+    few, many = (_under_callgrind(s, sku, n) for n in COUNTED)
+    return (many - few) / (COUNTED[1] - COUNTED[0])
 
 
 def instructions(bench, s):
-    counts = {"refusal": _instructions(s, "refuse", bench.SOLD_OUT),
-              "order": _instructions(s, "accept", bench.new_sale(s))}
+    s.set(RESPONDERS=1)
+    counts = {"refusal": _instructions(s, SOLD_OUT),
+              "order": _instructions(s, bench.new_sale(s))}
     s.set(RESPONDERS=0)
     s.restart_responders()
     return counts

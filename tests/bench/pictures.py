@@ -57,8 +57,8 @@ def _latency(samples):
     if not loads:
         return None
     kinds = ("p50", "p99", "p99.9")
-    picture = Picture(760, 400, "Latency in ms of an open loop over 1,000 "
-                      "connections, at a share of the full throughput")
+    picture = Picture(760, 400, "Latency in ms of an open loop, 1,000 "
+                      "connections, at a share of the throughput")
     picture.legend(16, 50, kinds)
     values = {(name, kind): median(samples[name], kind)
               for name in loads for kind in kinds}

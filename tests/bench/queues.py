@@ -33,7 +33,9 @@ def late_round(bench, s, server, connections=1000):
     with Late(direct, LATE_MS) as way:
         s.set(AWS_ENDPOINT_URL_SQS=way.url)
         s.restart_responders()
+        s.beside = way.parts
         bench.add(at(f"{server}: accept, {LATE_MS} ms later", connections),
                   bench.accept(s, connections), plain)
+    s.beside = {}
     s.set(AWS_ENDPOINT_URL_SQS=direct)
     s.restart_responders()

@@ -90,7 +90,7 @@ def _resident_kb(pid):
 class Stack:
     def __init__(self, sqs_server):
         self._server = sqs_server
-        self.lighttpd = []  # its process, if there is one beside the stack
+        self.beside = {}  # processes that are not of the stack, by part
 
     # --- Up and down ---
 
@@ -120,8 +120,6 @@ class Stack:
         self._stack("down")
 
     def _pids(self, name):
-        if name == "lighttpd":
-            return self.lighttpd
         try:
             text = pathlib.Path(self.env["PID_DIR"], f"{name}.pid").read_text()
         except FileNotFoundError:
@@ -288,6 +286,9 @@ class Stack:
         """run() and what it cost: CPU seconds by part; the share of the
         machine that others had."""
         pids = {name: self._pids(name) for name in PARTS}
+        for name, more in self.beside.items():
+            for pid in more:
+                pids[name] += [pid, *_children(pid)]
         before = {name: _cpu_seconds(pids[name]) for name in PARTS}
         machine, started = _machine_seconds(), time.monotonic()
         children = resource.getrusage(resource.RUSAGE_CHILDREN)

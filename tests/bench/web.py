@@ -53,7 +53,7 @@ def looks_round(bench, s):
 def lighttpd_round(bench, s):
     """One at a time: lighttpd runs only here."""
     with Lighttpd(s.fcgi_socket) as web:
-        s.lighttpd = web.pids
+        s.beside = web.parts
         for connections in ONE:
             hello = at("lighttpd: bare libfcgi", connections)
             static = at("lighttpd: static file", connections)
@@ -66,4 +66,4 @@ def lighttpd_round(bench, s):
                 s, REFUSED, connections, url=web.url), hello)
             bench.add(at("lighttpd: accept", connections), bench.accept(
                 s, connections, url=web.url), hello)
-        s.lighttpd = []
+        s.beside = {}
