@@ -90,8 +90,9 @@ markers_extend(struct markers *m, int64_t now)
 	if (now < m->seen)
 		remove_own_links(m);
 	m->seen = now;
-	remove_past_links(m, now - 1);
-	if (m->last < now || m->first > m->last)
+	/* Late: none is left for now, and those of before go all. */
+	remove_past_links(m, m->last < now ? now : now - 1);
+	if (m->first > m->last)
 		m->first = now, m->last = now - 1;
 	while (m->last < now + TENTHS_AHEAD - 1) {
 		name_link(name, sizeof(name), ++m->last);

@@ -355,9 +355,10 @@ def test_what_was_amiss_before_a_rebuild(stack, new_sale):
     stack.redis.hset(keys[0], "epoch", "before")
     assert run("rebuild.lua", "begin", "me", epoch, 9999)[0] == "ok"
     assert run("rebuild.lua", "finish", "me", epoch)[0] == "ok"
-    assert run("mend.lua", sale_id, epoch, "sum", "0", "", 1) == ["ok", 0]
+    assert run("mend.lua", sale_id, epoch, "sum", "0", "", 1, 11) == ["ok", 0]
     mended = stack.redis.hget(keys[0], "mended")
-    assert run("mend.lua", sale_id, epoch, "sum", mended, "", 1) == ["ok", 1]
+    assert run("mend.lua", sale_id, epoch, "sum", mended, "", 1, 11) \
+        == ["ok", 1]
     stack.redis.hincrby(keys[0], "remaining", -1)
 
 

@@ -278,8 +278,7 @@ def test_a_redis_that_is_too_old(stack, tmp_path):
             with connection:
                 connection.recv(4096)
                 info = b"redis_version:6.0.16\r\n"
-                connection.sendall(b"+PONG\r\n$%d\r\n%s\r\n"
-                                   % (len(info), info))
+                connection.sendall(b"$%d\r\n%s\r\n" % (len(info), info))
                 connection.recv(4096)
         server = threading.Thread(target=serve)
         server.start()
