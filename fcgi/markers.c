@@ -35,12 +35,6 @@ struct markers {
 
 /* --- Links --- */
 
-static int64_t
-this_tenth(void)
-{
-	return clock_wall_ms() / 100;
-}
-
 static void
 name_link(char *name, size_t size, int64_t tenth)
 {
@@ -169,17 +163,17 @@ is_orphan(const char *name)
 
 /* A link of a time that has passed? */
 static bool
-is_stale_link(const char *name)
+is_stale_link(const char *name, int64_t now)
 {
 	char *end;
 	int64_t tenth = strtoll(name, &end, 10) * 10;
 
 	return tenth > 0 && *end == '.' &&
-	       tenth + strtol(end + 1, NULL, 10) < this_tenth();
+	       tenth + strtol(end + 1, NULL, 10) < now;
 }
 
 static void
-remove_orphans(const struct markers *m)
+remove_orphans(const struct markers *m, int64_t now)
 {
 	struct dirent **entries = NULL;
 	int n = scandir(m->dir, &entries, NULL, alphasort);
@@ -187,7 +181,7 @@ remove_orphans(const struct markers *m)
 	for (int i = 0; i < n; i++) {
 		if (is_orphan(entries[i]->d_name))
 			remove_tree(m->dir, entries[i]->d_name);
-		else if (is_stale_link(entries[i]->d_name))
+		else if (is_stale_link(entries[i]->d_name, now))
 			unlinkat(m->dir_fd, entries[i]->d_name, 0);
 		free(entries[i]);
 	}
@@ -214,6 +208,7 @@ enum err
 markers_open(struct markers **out, const char *dir, char *why, size_t size)
 {
 	struct markers *m = calloc(1, sizeof(*m));
+	int64_t now = clock_wall_ms();
 
 	*out = NULL;
 	if (m == NULL)
@@ -227,8 +222,9 @@ markers_open(struct markers **out, const char *dir, char *why, size_t size)
 		markers_close(m);
 		return ERR_UNAVAILABLE;
 	}
-	remove_orphans(m);
-	markers_extend(m, clock_wall_ms());
+	/* One and the same moment: no link may fall between the two. */
+	remove_orphans(m, now / 100);
+	markers_extend(m, now);
 	*out = m;
 	return ERR_OK;
 }

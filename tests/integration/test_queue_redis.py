@@ -151,7 +151,7 @@ def test_killed_between_commit_and_answer(stack, new_sale):
 
 def test_stopped_it_has_nothing_in_hand(stack, new_sale):
     """SIGTERM lets the haul end: nobody waits for a lease."""
-    sku = new_sale(stock=5000, limit=0)
+    sku = new_sale(stock=1_000_000, limit=0)
     with Load(stack.web, sku) as load:
         for turn in range(3):
             seen = len(stack.books.ids(sku))
