@@ -185,14 +185,24 @@ is_admin(void)
 	return strcmp(token, TOKEN) == 0;
 }
 
+/* Something has to follow, as far as the routes are concerned. */
+static bool
+is_below(const char *path, const char *with)
+{
+	return starts_with(path, with) && path[strlen(with)] != '\0';
+}
+
 static void
 check_admin(void)
 {
 	const char *path = request.path;
-	bool for_admins = strcmp(request.method, "POST") == 0 &&
-			  (strcmp(path, "/reset") == 0 ||
-			      (starts_with(path, "/reset-stock/") &&
-				  path[strlen("/reset-stock/")] != '\0'));
+	bool posts = strcmp(request.method, "POST") == 0;
+	bool gets = strcmp(request.method, "GET") == 0 ||
+		    strcmp(request.method, "HEAD") == 0;
+	bool for_admins = (gets && strcmp(path, "/admin/stats") == 0) ||
+			  (posts && (strcmp(path, "/reset") == 0 ||
+					is_below(path, "/reset-stock/") ||
+					is_below(path, "/admin/state/")));
 
 	MUST((r.status == 401) == (for_admins && !is_admin()));
 }
