@@ -49,6 +49,7 @@
 #define LOOKS_A_TICK 16 /* SKUs that are looked at in their turn */
 
 #define LEASE_SIZE 96
+#define MARKER_NAME_SIZE (SKU_MAX + 32)
 #define LEASE (GATE_LEASE_MS / 1000.)
 /* A lease with less left is extended. */
 #define LEASE_SHORT (LEASE - 0.3)
@@ -82,32 +83,28 @@ static void look(struct gate *);
 
 /* --- Markers --- */
 
-static void
-name_marker(const struct gate *gate, bool by_default, char *name, size_t size)
+/* The markers of a gate: the path of its SKU, and /buy alone for the SKU that
+ * is bought by default.  How many they are. */
+static unsigned
+name_markers(const struct gate *gate, char names[2][MARKER_NAME_SIZE])
 {
-	snprintf(name, size, "/buy%s%s%s", by_default ? "" : "/",
-	    by_default ? "" : gate->sku, gate->suffix);
+	const char *default_sku = gate->keeper->config->default_sku;
+
+	snprintf(
+	    names[0], MARKER_NAME_SIZE, "/buy/%s%s", gate->sku, gate->suffix);
+	snprintf(names[1], MARKER_NAME_SIZE, "/buy%s", gate->suffix);
+	return strcmp(gate->sku, default_sku) == 0 ? 2 : 1;
 }
 
-static bool
-is_default(const struct gate *gate)
-{
-	return strcmp(gate->sku, gate->keeper->config->default_sku) == 0;
-}
-
 static void
-remove_marker(struct gate *gate)
+remove_markers(struct gate *gate)
 {
-	char name[SKU_MAX + 32];
+	char names[2][MARKER_NAME_SIZE];
 
 	if (gate->suffix == NULL)
 		return;
-	name_marker(gate, false, name, sizeof(name));
-	markers_remove(gate->keeper->markers, name);
-	if (is_default(gate)) {
-		name_marker(gate, true, name, sizeof(name));
-		markers_remove(gate->keeper->markers, name);
-	}
+	for (unsigned i = 0, n = name_markers(gate, names); i < n; i++)
+		markers_remove(gate->keeper->markers, names[i]);
 	gate->suffix = NULL;
 }
 
@@ -142,9 +139,9 @@ compose(const struct gate *gate, const char *refusal, int64_t opens_at,
 }
 
 static void
-put_marker(struct gate *gate, const char *refusal, int64_t opens_at)
+put_markers(struct gate *gate, const char *refusal, int64_t opens_at)
 {
-	char body[PROBLEM_MAX], name[SKU_MAX + 32];
+	char body[PROBLEM_MAX], names[2][MARKER_NAME_SIZE];
 	size_t len = compose(gate, refusal, opens_at, body, sizeof(body));
 	const char *suffix =
 	    strcmp(refusal, "sold_out") == 0 ? ".sold_out" : ".shut";
@@ -152,14 +149,10 @@ put_marker(struct gate *gate, const char *refusal, int64_t opens_at)
 	if (len == 0)
 		return; /* a refusal that only responders know */
 	if (gate->suffix != suffix)
-		remove_marker(gate);
+		remove_markers(gate);
 	gate->suffix = suffix;
-	name_marker(gate, false, name, sizeof(name));
-	markers_put(gate->keeper->markers, name, body, len);
-	if (is_default(gate)) {
-		name_marker(gate, true, name, sizeof(name));
-		markers_put(gate->keeper->markers, name, body, len);
-	}
+	for (unsigned i = 0, n = name_markers(gate, names); i < n; i++)
+		markers_put(gate->keeper->markers, names[i], body, len);
 }
 
 /* --- Leases --- */
@@ -177,7 +170,7 @@ has_time(const struct gate *gate)
 static void
 open_gate(struct gate *gate)
 {
-	remove_marker(gate);
+	remove_markers(gate);
 	if (gate->lease_until > clock_seconds())
 		gate_lift(gate->keeper->redis, gate->sku, gate->lease);
 	gate->lease[0] = '\0';
@@ -195,7 +188,7 @@ on_looked(enum err err, const char *refusal, int64_t opens_at, void *arg)
 	} else if (err == ERR_OK && !gate->keeper->leaving) {
 		gate->lease_until = asked + LEASE;
 		if (has_time(gate))
-			put_marker(gate, refusal, opens_at);
+			put_markers(gate, refusal, opens_at);
 	}
 	if (gate->changed)
 		look(gate);
@@ -272,7 +265,7 @@ watch_lease(struct gate *gate)
 	if (gate->suffix == NULL)
 		return;
 	if (!has_time(gate))
-		remove_marker(gate);
+		remove_markers(gate);
 	else if (gate->asked == 0 &&
 		 gate->lease_until - clock_seconds() < LEASE_SHORT)
 		look(gate);
@@ -336,7 +329,7 @@ on_asked_to_leave(void *arg)
 	if (gate->asked == 0)
 		open_gate(gate);
 	else
-		remove_marker(gate);
+		remove_markers(gate);
 	ev_timer_stop(k->loop, &k->tick);
 	ev_timer_init(&k->tick, on_last_tick, 0., TICK / 10);
 	ev_timer_start(k->loop, &k->tick);

@@ -31,7 +31,7 @@ lease_hold(struct redis *redis, const char *sku, const char *token, unsigned ms,
 	struct arguments a;
 
 	if (q == NULL)
-		abort();
+		abort(); /* 16 bytes: nothing can be answered any more */
 	*q = (struct question){fn, arg};
 	arguments_init(&a);
 	arguments_add_key(&a, sku, "keeper");

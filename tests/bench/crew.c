@@ -1,14 +1,12 @@
 /* Processes that do the same for some seconds, and count in shared memory. */
 #include "crew.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "clock.h"
-#include "config.h"
 #include "exit_codes.h"
 #include "log.h"
 
@@ -46,6 +44,45 @@ crew_rate(unsigned processes, unsigned seconds, crew_fn *work, void *arg)
 	for (unsigned i = 0; i < processes; i++)
 		sum += counts[i];
 	return sum / (clock_seconds() - started);
+}
+
+static void
+call(struct crew_lane *lane)
+{
+	lane->in_flight++;
+	lane->plan->call(lane);
+}
+
+void
+crew_called(struct crew_lane *lane, bool more)
+{
+	lane->in_flight--;
+	if (more && clock_seconds() < lane->ends)
+		call(lane);
+	else if (lane->in_flight == 0)
+		ev_break(lane->loop, EVBREAK_ALL);
+}
+
+void
+crew_keep_calling(unsigned process, double ends, long *done, void *arg)
+{
+	const struct crew_plan *plan = arg;
+	struct crew_lane lane = {.plan = plan,
+	    .loop = ev_loop_new(EVFLAG_AUTO),
+	    .ends = ends,
+	    .done = done};
+	char why[256];
+
+	(void)process;
+	if (sqs_new(&lane.sqs, lane.loop, plan->config,
+		plan->config->sqs_queue_url, plan->calls, why,
+		sizeof(why)) != ERR_OK)
+		fatal(EXIT_CONFIG, "%s", why);
+	for (unsigned i = 0; i < plan->calls; i++)
+		call(&lane);
+	ev_run(lane.loop, 0);
+	sqs_free(lane.sqs);
+	ev_loop_destroy(lane.loop);
 }
 
 unsigned

@@ -8,12 +8,8 @@
  * The queue and all else come from the settings.  Prints how many messages
  * were deleted in a second, as a number.
  */
-#include <stdbool.h>
 #include <stdio.h>
 
-#include <ev.h>
-
-#include "clock.h"
 #include "config.h"
 #include "exit_codes.h"
 #include "log.h"
@@ -23,38 +19,18 @@
 
 #define VISIBILITY 60 /* seconds: as long as the worker's */
 
-struct lane {
-	struct ev_loop *loop;
-	struct sqs *sqs;
-	double ends; /* clock_seconds() */
-	unsigned in_flight;
-	long *deleted; /* in shared memory */
-};
-
-static void receive(struct lane *);
-
-static void
-go_on(struct lane *lane, bool more)
-{
-	lane->in_flight--;
-	if (more && clock_seconds() < lane->ends)
-		receive(lane);
-	else if (lane->in_flight == 0)
-		ev_break(lane->loop, EVBREAK_ALL);
-}
-
 static void
 on_deleted(const struct sqs_result *results, size_t n, void *arg)
 {
-	struct lane *lane = arg;
+	struct crew_lane *lane = arg;
 
 	for (size_t i = 0; i < n; i++) {
 		if (results[i].err != ERR_OK)
 			fatal(EXIT_UNAVAIL, "delete: %s %s", results[i].code,
 			    results[i].message);
-		++*lane->deleted;
+		++*lane->done;
 	}
-	go_on(lane, true);
+	crew_called(lane, true);
 }
 
 static void
@@ -62,13 +38,13 @@ on_received(const struct sqs_result *result, const struct sqs_message *messages,
     size_t n, void *arg)
 {
 	const char *handles[SQS_BATCH_MAX];
-	struct lane *lane = arg;
+	struct crew_lane *lane = arg;
 
 	if (result->err != ERR_OK)
 		fatal(EXIT_UNAVAIL, "receive: %s %s", result->code,
 		    result->message);
 	if (n == 0) {
-		go_on(lane, false);
+		crew_called(lane, false);
 		return;
 	}
 	for (size_t i = 0; i < n; i++)
@@ -77,35 +53,9 @@ on_received(const struct sqs_result *result, const struct sqs_message *messages,
 }
 
 static void
-receive(struct lane *lane)
+receive(struct crew_lane *lane)
 {
-	lane->in_flight++;
 	sqs_receive(lane->sqs, SQS_BATCH_MAX, 0, VISIBILITY, on_received, lane);
-}
-
-struct plan {
-	const struct config *config;
-	unsigned calls;
-};
-
-static void
-run_lane(unsigned process, double ends, long *deleted, void *arg)
-{
-	const struct plan *plan = arg;
-	struct lane lane = {
-	    .loop = ev_loop_new(EVFLAG_AUTO), .ends = ends, .deleted = deleted};
-	char why[256];
-
-	(void)process;
-	if (sqs_new(&lane.sqs, lane.loop, plan->config,
-		plan->config->sqs_queue_url, plan->calls, why,
-		sizeof(why)) != ERR_OK)
-		fatal(EXIT_CONFIG, "%s", why);
-	for (unsigned i = 0; i < plan->calls; i++)
-		receive(&lane);
-	ev_run(lane.loop, 0);
-	sqs_free(lane.sqs);
-	ev_loop_destroy(lane.loop);
 }
 
 int
@@ -116,15 +66,15 @@ main(int argc, char **argv)
 	    .synopsis = "PROCESSES CALLS SECONDS",
 	    .purpose = "Receive and delete messages as fast as it goes."};
 	struct config config;
-	struct plan plan = {.config = &config};
+	struct crew_plan plan = {.config = &config, .call = receive};
 	int first = config_load(&config, &about, argc, argv);
 
 	log_init("receive", config.log_level, false);
 	if (argc - first != 3)
 		config_usage("takes three numbers");
 	plan.calls = crew_number(argv[first + 1], 64);
-	printf(
-	    "%.1f\n", crew_rate(crew_number(argv[first], CREW_MAX),
-			  crew_number(argv[first + 2], 600), run_lane, &plan));
+	printf("%.1f\n",
+	    crew_rate(crew_number(argv[first], CREW_MAX),
+		crew_number(argv[first + 2], 600), crew_keep_calling, &plan));
 	return EXIT_FINE;
 }

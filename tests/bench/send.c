@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <ev.h>
-
 #include "clock.h"
 #include "config.h"
 #include "exit_codes.h"
@@ -24,21 +22,6 @@
 #include "uuid.h"
 
 #include "crew.h"
-
-struct plan {
-	const struct config *config;
-	unsigned calls, messages;
-};
-
-/* One process that sends. */
-struct lane {
-	const struct plan *plan;
-	struct ev_loop *loop;
-	struct sqs *sqs;
-	double ends; /* clock_seconds() */
-	unsigned in_flight;
-	long *acknowledged; /* in shared memory */
-};
 
 /* As large as those of a sale, and as good. */
 static void
@@ -64,58 +47,29 @@ make_message(struct sqs_text *text, char *buf, size_t size)
 		fatal(EXIT_OSERR, "cannot encode a message");
 }
 
-static void on_sent(const struct sqs_result *, size_t n, void *arg);
+static void
+on_sent(const struct sqs_result *results, size_t n, void *arg)
+{
+	struct crew_lane *lane = arg;
+
+	for (size_t i = 0; i < n; i++) {
+		if (results[i].err != ERR_OK)
+			fatal(EXIT_UNAVAIL, "send: %s %s", results[i].code,
+			    results[i].message);
+		++*lane->done;
+	}
+	crew_called(lane, true);
+}
 
 static void
-send_call(struct lane *lane)
+send_call(struct crew_lane *lane)
 {
 	static char bodies[SQS_BATCH_MAX][MESSAGE_MAX + 1];
 	struct sqs_text texts[SQS_BATCH_MAX];
 
 	for (unsigned i = 0; i < lane->plan->messages; i++)
 		make_message(&texts[i], bodies[i], sizeof(bodies[i]));
-	lane->in_flight++;
 	sqs_send_batch(lane->sqs, texts, lane->plan->messages, on_sent, lane);
-}
-
-static void
-on_sent(const struct sqs_result *results, size_t n, void *arg)
-{
-	struct lane *lane = arg;
-
-	for (size_t i = 0; i < n; i++) {
-		if (results[i].err != ERR_OK)
-			fatal(EXIT_UNAVAIL, "send: %s %s", results[i].code,
-			    results[i].message);
-		++*lane->acknowledged;
-	}
-	lane->in_flight--;
-	if (clock_seconds() < lane->ends)
-		send_call(lane);
-	else if (lane->in_flight == 0)
-		ev_break(lane->loop, EVBREAK_ALL);
-}
-
-static void
-run_lane(unsigned process, double ends, long *acknowledged, void *arg)
-{
-	const struct plan *plan = arg;
-	struct lane lane = {.plan = plan,
-	    .loop = ev_loop_new(EVFLAG_AUTO),
-	    .ends = ends,
-	    .acknowledged = acknowledged};
-	char why[256];
-
-	(void)process;
-	if (sqs_new(&lane.sqs, lane.loop, plan->config,
-		plan->config->sqs_queue_url, plan->calls, why,
-		sizeof(why)) != ERR_OK)
-		fatal(EXIT_CONFIG, "%s", why);
-	for (unsigned i = 0; i < plan->calls; i++)
-		send_call(&lane);
-	ev_run(lane.loop, 0);
-	sqs_free(lane.sqs);
-	ev_loop_destroy(lane.loop);
 }
 
 int
@@ -126,7 +80,7 @@ main(int argc, char **argv)
 	    .synopsis = "PROCESSES CALLS MESSAGES SECONDS",
 	    .purpose = "Send messages to a queue as fast as it takes them."};
 	struct config config;
-	struct plan plan = {.config = &config};
+	struct crew_plan plan = {.config = &config, .call = send_call};
 	int first = config_load(&config, &about, argc, argv);
 
 	log_init("send", config.log_level, false);
@@ -134,8 +88,8 @@ main(int argc, char **argv)
 		config_usage("takes four numbers");
 	plan.calls = crew_number(argv[first + 1], 64);
 	plan.messages = crew_number(argv[first + 2], SQS_BATCH_MAX);
-	printf(
-	    "%.1f\n", crew_rate(crew_number(argv[first], CREW_MAX),
-			  crew_number(argv[first + 3], 600), run_lane, &plan));
+	printf("%.1f\n",
+	    crew_rate(crew_number(argv[first], CREW_MAX),
+		crew_number(argv[first + 3], 600), crew_keep_calling, &plan));
 	return EXIT_FINE;
 }

@@ -15,12 +15,11 @@
 
 #include <cmocka.h>
 
-#include "clock.h"
+#include "eventually.h"
 #include "log.h"
 #include "redis.h"
 #include "sale.h"
 
-#define PATIENCE 20 /* seconds until a condition must hold */
 #define TIMEOUT_MS 300
 
 extern char **environ;
@@ -68,34 +67,18 @@ on_answer(enum err err, const struct redis_value *v, void *arg)
 	snprintf(t.text, sizeof(t.text), "%s", redis_text(v));
 }
 
-static void
-on_tick(struct ev_loop *loop, ev_timer *timer, int events)
-{
-	(void)loop;
-	(void)timer;
-	(void)events;
-}
-
-#define EVENTUALLY(condition)                                   \
-	do {                                                    \
-		double limit = clock_seconds() + PATIENCE;      \
-		while (!(condition) && clock_seconds() < limit) \
-			ev_run(t.loop, EVRUN_ONCE);             \
-		assert_true(condition);                         \
-	} while (0)
-
 #define ASK(...)                                                         \
 	do {                                                             \
 		unsigned before = t.answers;                             \
 		redis_call(t.redis, on_answer, NULL, __VA_ARGS__, NULL); \
 		assert_int_equal(t.answers, before); /* never at once */ \
-		EVENTUALLY(t.answers == before + 1);                     \
+		EVENTUALLY(t.loop, t.answers == before + 1);             \
 	} while (0)
 
 static int
 set_up(void **state)
 {
-	static ev_timer tick; /* so that a turn of the loop always ends */
+	static ev_timer tick;
 	char why[128];
 
 	(void)state;
@@ -105,13 +88,12 @@ set_up(void **state)
 	snprintf(t.path, sizeof(t.path), "%s/s", t.dir);
 	snprintf(t.url, sizeof(t.url), "unix://%s", t.path);
 	t.loop = ev_loop_new(EVFLAG_AUTO);
-	ev_timer_init(&tick, on_tick, 0.01, 0.01);
-	ev_timer_start(t.loop, &tick);
+	eventually_start_tick(t.loop, &tick);
 	start_server();
 	assert_int_equal(
 	    redis_new(&t.redis, t.loop, t.url, TIMEOUT_MS, why, sizeof(why)),
 	    ERR_OK);
-	EVENTUALLY(redis_is_ready(t.redis));
+	EVENTUALLY(t.loop, redis_is_ready(t.redis));
 	return 0;
 }
 
@@ -153,7 +135,7 @@ eval_twice(void)
 
 	redis_eval(t.redis, &script, 1, args, 2, on_answer, NULL);
 	redis_eval(t.redis, &script, 1, args, 2, on_answer, NULL);
-	EVENTUALLY(t.answers == before + 2);
+	EVENTUALLY(t.loop, t.answers == before + 2);
 	assert_int_equal(t.err, ERR_OK);
 }
 
@@ -180,7 +162,7 @@ test_hanging_server_is_a_timeout(void **state)
 	ASK("SET", "k", "2"); /* not sent: nobody is kept waiting */
 	assert_int_equal(t.err, ERR_UNAVAILABLE);
 	kill(t.server, SIGCONT);
-	EVENTUALLY(redis_is_ready(t.redis));
+	EVENTUALLY(t.loop, redis_is_ready(t.redis));
 	ASK("PING");
 	assert_int_equal(t.err, ERR_OK);
 }
@@ -193,12 +175,12 @@ test_server_that_dies_and_returns(void **state)
 	redis_call(t.redis, on_answer, NULL, "SET", "k", "1", NULL);
 	ev_run(t.loop, EVRUN_ONCE);
 	stop_server();
-	EVENTUALLY(t.answers == 1);
+	EVENTUALLY(t.loop, t.answers == 1);
 	assert_int_equal(t.err, ERR_TIMEOUT); /* it may have happened */
 	ASK("PING");
 	assert_int_equal(t.err, ERR_UNAVAILABLE);
 	start_server();
-	EVENTUALLY(redis_is_ready(t.redis));
+	EVENTUALLY(t.loop, redis_is_ready(t.redis));
 	ASK("PING");
 	assert_string_equal(t.text, "PONG");
 }
@@ -232,9 +214,10 @@ tell_server(const char *host, const char *port)
 	assert_int_equal(
 	    redis_new_bare(&redis, t.loop, "test", &address, TIMEOUT_MS),
 	    ERR_OK);
-	EVENTUALLY(redis_is_ready(redis)); /* a replica too: it is bare */
+	EVENTUALLY(
+	    t.loop, redis_is_ready(redis)); /* a replica too: it is bare */
 	redis_call(redis, on_answer, NULL, "REPLICAOF", host, port, NULL);
-	EVENTUALLY(t.answers == before + 1);
+	EVENTUALLY(t.loop, t.answers == before + 1);
 	assert_int_equal(t.err, ERR_OK);
 	redis_free(redis);
 }
@@ -251,7 +234,7 @@ test_a_replica_is_left_at_its_first_word(void **state)
 	ASK("GET", "k"); /* nor is it read from */
 	assert_int_equal(t.err, ERR_UNAVAILABLE);
 	tell_server("NO", "ONE");
-	EVENTUALLY(redis_is_ready(t.redis));
+	EVENTUALLY(t.loop, redis_is_ready(t.redis));
 	ASK("SET", "k", "1");
 	assert_int_equal(t.err, ERR_OK);
 }
@@ -265,9 +248,9 @@ test_a_replica_is_found_without_a_word(void **state)
 	snprintf(before, sizeof(before), "%s", redis_run_id(t.redis));
 	assert_int_equal(strlen(before), 40);
 	tell_server("127.0.0.1", "1");
-	EVENTUALLY(!redis_is_ready(t.redis));
+	EVENTUALLY(t.loop, !redis_is_ready(t.redis));
 	tell_server("NO", "ONE");
-	EVENTUALLY(redis_is_ready(t.redis));
+	EVENTUALLY(t.loop, redis_is_ready(t.redis));
 	/* It may have taken over somebody else's data meanwhile. */
 	assert_int_equal(strlen(redis_run_id(t.redis)), 40);
 	assert_string_not_equal(redis_run_id(t.redis), before);
@@ -288,7 +271,7 @@ is_absent(const char *sku, const char *order_id)
 	unsigned before = t.answers;
 
 	sale_check_absence(t.redis, sku, order_id, on_absence, NULL);
-	EVENTUALLY(t.answers == before + 1);
+	EVENTUALLY(t.loop, t.answers == before + 1);
 	assert_int_equal(t.err, ERR_OK);
 	return t.number != 0;
 }
@@ -311,9 +294,9 @@ test_absence(void **state)
 	assert_true(is_absent("x", "o2"));
 	stop_server();
 	unlink(t.path);
-	EVENTUALLY(!redis_is_ready(t.redis));
+	EVENTUALLY(t.loop, !redis_is_ready(t.redis));
 	sale_check_absence(t.redis, "x", NULL, on_absence, NULL);
-	EVENTUALLY(t.err != ERR_OK);
+	EVENTUALLY(t.loop, t.err != ERR_OK);
 	start_server();
 }
 

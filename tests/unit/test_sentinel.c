@@ -14,11 +14,10 @@
 
 #include <cmocka.h>
 
-#include "clock.h"
+#include "eventually.h"
 #include "log.h"
 #include "sentinel.h"
 
-#define PATIENCE 20 /* seconds until a condition must hold */
 #define TIMEOUT_MS 300
 #define SENTINELS 3
 
@@ -32,29 +31,13 @@ struct standin {
 
 static struct {
 	struct ev_loop *loop;
-	ev_timer tick; /* so that a turn of the loop always ends */
+	ev_timer tick;
 	struct standin standins[SENTINELS];
 	struct sentinel *sentinel;
 	char host[64];
 	int port;
 	unsigned told;
 } t;
-
-static void
-on_tick(struct ev_loop *loop, ev_timer *timer, int events)
-{
-	(void)loop;
-	(void)timer;
-	(void)events;
-}
-
-#define EVENTUALLY(condition)                                   \
-	do {                                                    \
-		double limit = clock_seconds() + PATIENCE;      \
-		while (!(condition) && clock_seconds() < limit) \
-			ev_run(t.loop, EVRUN_ONCE);             \
-		assert_true(condition);                         \
-	} while (0)
 
 /* The answers to one question of each kind. */
 static size_t
@@ -172,7 +155,7 @@ wait_for_answers(void)
 		unsigned before = t.standins[i].asked;
 
 		if (!t.standins[i].is_deaf && t.standins[i].host != NULL)
-			EVENTUALLY(t.standins[i].asked >= before + 2);
+			EVENTUALLY(t.loop, t.standins[i].asked >= before + 2);
 	}
 }
 
@@ -197,8 +180,7 @@ set_up(void **state)
 	(void)state;
 	memset(&t, 0, sizeof(t));
 	t.loop = ev_loop_new(EVFLAG_AUTO);
-	ev_timer_init(&t.tick, on_tick, 0.01, 0.01);
-	ev_timer_start(t.loop, &t.tick);
+	eventually_start_tick(t.loop, &t.tick);
 	return 0;
 }
 
@@ -222,13 +204,13 @@ test_told_once_and_at_each_move(void **state)
 	(void)state;
 	say_all("10.0.0.1", 7001, 0);
 	begin();
-	EVENTUALLY(t.told == 1);
+	EVENTUALLY(t.loop, t.told == 1);
 	assert_string_equal(t.host, "10.0.0.1");
 	assert_int_equal(t.port, 7001);
 	wait_for_answers();
 	assert_int_equal(t.told, 1);
 	say_all("10.0.0.1", 7002, 1);
-	EVENTUALLY(t.told == 2);
+	EVENTUALLY(t.loop, t.told == 2);
 	assert_int_equal(t.port, 7002);
 }
 
@@ -240,15 +222,15 @@ test_the_newest_holds(void **state)
 	(void)state;
 	say_all("old", 1, 4);
 	begin();
-	EVENTUALLY(t.told == 1);
+	EVENTUALLY(t.loop, t.told == 1);
 	wait_for_answers();
 	say(2, "new", 2, 5);
-	EVENTUALLY(t.told == 2);
+	EVENTUALLY(t.loop, t.told == 2);
 	assert_string_equal(t.host, "new");
 	wait_for_answers();
 	t.standins[2].is_deaf = true;
 	wait_for_answers();
-	EVENTUALLY(t.standins[0].asked > 6);
+	EVENTUALLY(t.loop, t.standins[0].asked > 6);
 	assert_int_equal(t.told, 2);
 }
 
@@ -259,10 +241,10 @@ test_sentinels_that_were_set_up_anew(void **state)
 	(void)state;
 	say_all("old", 1, 7);
 	begin();
-	EVENTUALLY(t.told == 1);
+	EVENTUALLY(t.loop, t.told == 1);
 	wait_for_answers();
 	say_all("new", 2, 0);
-	EVENTUALLY(t.told == 2);
+	EVENTUALLY(t.loop, t.told == 2);
 	assert_string_equal(t.host, "new");
 }
 
@@ -273,13 +255,13 @@ test_any_of_them_will_do(void **state)
 	t.standins[0].is_deaf = true;
 	say(2, "here", 3, 0);
 	begin();
-	EVENTUALLY(t.told == 1);
+	EVENTUALLY(t.loop, t.told == 1);
 	assert_string_equal(t.host, "here");
 	wait_for_answers();
 	say(2, NULL, 0, 0);
 	t.standins[0].is_deaf = false;
 	say(0, "there", 4, 1);
-	EVENTUALLY(t.told == 2);
+	EVENTUALLY(t.loop, t.told == 2);
 	assert_string_equal(t.host, "there");
 }
 
