@@ -22,6 +22,7 @@
 #include "reply.h"
 #include "responder.h"
 #include "stats.h"
+#include "text.h"
 
 #define USER_RULE "must be 1 to 128 printable ASCII characters, no space"
 
@@ -55,6 +56,15 @@ reply_accepted(struct exchange *x, const struct order *order,
 }
 
 static void
+add_member(struct text *t, const char *name, int64_t value)
+{
+	text_add(t, ",\"");
+	text_add(t, name);
+	text_add(t, "\":");
+	text_add_number(t, value);
+}
+
+static void
 reply_refused(struct exchange *x, const struct reservation *r)
 {
 	static const enum problem problems[] = {
@@ -70,18 +80,15 @@ reply_refused(struct exchange *x, const struct reservation *r)
 	};
 	struct problem_detail d = {.sku = r->order.sku};
 	char members[64];
+	struct text t;
 
+	text_begin(&t, members, sizeof(members));
 	if (r->outcome == RESERVE_SOLD_OUT)
-		snprintf(members, sizeof(members), ",\"remaining\":%" PRId64,
-		    r->remaining);
+		add_member(&t, "remaining", r->remaining);
 	else if (r->outcome == RESERVE_LIMIT_REACHED)
-		snprintf(
-		    members, sizeof(members), ",\"limit\":%" PRId64, r->limit);
+		add_member(&t, "limit", r->limit);
 	else if (r->outcome == RESERVE_NOT_OPEN)
-		snprintf(members, sizeof(members), ",\"opensAt\":%" PRId64,
-		    r->opens_at);
-	else
-		members[0] = '\0';
+		add_member(&t, "opensAt", r->opens_at);
 	d.members = members;
 	problem_reply(x, problems[r->outcome], &d);
 }

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -20,6 +19,7 @@
 #include "handover.h"
 #include "log.h"
 #include "record.h"
+#include "text.h"
 
 #define REQUEST_SECONDS 5.0 /* from the first byte of a request to its last */
 #define SWEEP_SECONDS 1.0
@@ -383,6 +383,23 @@ reason(int status)
 	return "Internal Server Error";
 }
 
+static void
+compose_head(struct text *t, int status, const char *content_type,
+    const char *headers, size_t body_len)
+{
+	text_add(t, "Status: ");
+	text_add_number(t, status);
+	text_add(t, " ");
+	text_add(t, reason(status));
+	text_add(t, "\r\nContent-Type: ");
+	text_add(t, content_type);
+	text_add(t, "\r\nContent-Length: ");
+	text_add_number(t, (int64_t)body_len);
+	text_add(t, "\r\n");
+	text_add(t, headers);
+	text_add(t, "\r\n");
+}
+
 /* A reply fits into the socket's buffer.  A peer for which it does not has
  * not read the replies before, and loses its connection. */
 static bool
@@ -400,15 +417,13 @@ fastcgi_reply(struct exchange *x, int status, const char *content_type,
 	struct fastcgi *edge = c->edge;
 	bool kept = c->keep;
 	bool no_body = strcmp(x->method, "HEAD") == 0;
-	char head[HEAD_MAX];
-	int n;
+	char buf[HEAD_MAX];
+	struct text head;
 
-	n = snprintf(head, sizeof(head),
-	    "Status: %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
-	    "%s\r\n",
-	    status, reason(status), content_type, body_len, headers);
+	text_begin(&head, buf, sizeof(buf));
+	compose_head(&head, status, content_type, headers, body_len);
 	kept &= write_all(c->fd, records,
-	    record_reply(records, c->request_id, head, (size_t)n, body,
+	    record_reply(records, c->request_id, buf, text_len(&head), body,
 		no_body ? 0 : body_len));
 	c->busy = false;
 	if (!kept)

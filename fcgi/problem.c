@@ -1,15 +1,14 @@
 /*
- * Problems as JSON.  Written by printf, not by a JSON library: nearly every
+ * Problems as JSON.  Written by hand, not by a JSON library: nearly every
  * answer of a flash sale is one of these, and all the texts that go in are
  * our own or SKUs, which need no escaping.
  */
 #include "problem.h"
 
-#include <stdio.h>
-
 #include "clock.h"
 #include "metrics.h"
 #include "stats.h"
+#include "text.h"
 
 static const struct {
 	int status;
@@ -57,31 +56,41 @@ static const struct {
 _Static_assert(STAT_PROBLEM_LAST - STAT_PROBLEM_FIRST + 1 == PROBLEM_COUNT,
     "every problem has its counter");
 
-static const char *
-or_empty(const char *text)
+/* ,"name":"value" */
+static void
+add_member(struct text *t, const char *name, const char *value)
 {
-	return text != NULL ? text : "";
+	text_add(t, ",\"");
+	text_add(t, name);
+	text_add(t, "\":\"");
+	text_add(t, value);
+	text_add(t, "\"");
 }
 
 size_t
 problem_compose(char *body, size_t size, enum problem problem,
     const struct problem_detail *d)
 {
-	char sku[128] = "", field[128] = "";
-	int n;
+	struct text t;
 
+	text_begin(&t, body, size);
+	text_add(&t, "{\"type\":\"urn:flashsale:problem:");
+	text_add(&t, problems[problem].code);
+	text_add(&t, "\"");
+	add_member(&t, "title", problems[problem].title);
+	text_add(&t, ",\"status\":");
+	text_add_number(&t, problems[problem].status);
+	add_member(&t, "code", problems[problem].code);
+	add_member(&t, "detail",
+	    d->detail != NULL ? d->detail : problems[problem].detail);
 	if (d->sku != NULL)
-		snprintf(sku, sizeof(sku), ",\"sku\":\"%s\"", d->sku);
+		add_member(&t, "sku", d->sku);
 	if (d->field != NULL)
-		snprintf(field, sizeof(field), ",\"field\":\"%s\"", d->field);
-	n = snprintf(body, size,
-	    "{\"type\":\"urn:flashsale:problem:%s\",\"title\":\"%s\","
-	    "\"status\":%d,\"code\":\"%s\",\"detail\":\"%s\"%s%s%s}\n",
-	    problems[problem].code, problems[problem].title,
-	    problems[problem].status, problems[problem].code,
-	    d->detail != NULL ? d->detail : problems[problem].detail, sku,
-	    field, or_empty(d->members));
-	return (size_t)n < size ? (size_t)n : size - 1;
+		add_member(&t, "field", d->field);
+	if (d->members != NULL)
+		text_add(&t, d->members);
+	text_add(&t, "}\n");
+	return text_len(&t);
 }
 
 void
@@ -91,9 +100,14 @@ problem_reply(
 	char body[PROBLEM_MAX], headers[512];
 	int status = problems[problem].status;
 	size_t n = problem_compose(body, sizeof(body), problem, d);
+	struct text t;
 
-	snprintf(headers, sizeof(headers), "Cache-Control: no-store\r\n%s%s",
-	    status == 503 ? "Retry-After: 1\r\n" : "", or_empty(d->headers));
+	text_begin(&t, headers, sizeof(headers));
+	text_add(&t, "Cache-Control: no-store\r\n");
+	if (status == 503)
+		text_add(&t, "Retry-After: 1\r\n");
+	if (d->headers != NULL)
+		text_add(&t, d->headers);
 	metrics_add(STAT_PROBLEM_FIRST + problem, 1);
 	metrics_observe(STAT_REQUEST_SECONDS, clock_seconds() - x->started);
 	fastcgi_reply(x, status, "application/problem+json", headers, body, n);

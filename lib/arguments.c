@@ -1,8 +1,8 @@
 #include "arguments.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
+
+#include "text.h"
 
 void
 arguments_init(struct arguments *a)
@@ -31,13 +31,11 @@ arguments_add_key(struct arguments *a, const char *sku, const char *what)
 void
 arguments_add_number(struct arguments *a, int64_t number)
 {
-	char *text = a->numbers[a->n_numbers++];
+	char *text = a->numbers[a->n_numbers++], *end = text;
 
-	if (number < 0)
-		text[0] = '\0';
-	else
-		snprintf(text, NUMBER_SIZE, "%" PRId64, number);
-	arguments_add_text(a, text);
+	if (number >= 0)
+		end = text_put_digits(text, (uint64_t)number);
+	a->list[a->n++] = (struct redis_argument){text, (size_t)(end - text)};
 }
 
 void

@@ -10,6 +10,8 @@
 
 #include <jansson.h>
 
+#include "text.h"
+
 #define VERSION 1
 
 /* --- Field rules --- */
@@ -158,19 +160,11 @@ put_text(char *out, const char *name, const char *text)
 static char *
 put_number(char *out, const char *name, int64_t number)
 {
-	uint64_t rest = number < 0 ? -(uint64_t)number : (uint64_t)number;
-	char digits[20];
-	size_t n = 0;
-
 	out = stpcpy(stpcpy(stpcpy(out, ",\""), name), "\":");
 	if (number < 0)
 		*out++ = '-';
-	do
-		digits[n++] = (char)('0' + rest % 10);
-	while ((rest /= 10) > 0);
-	while (n > 0)
-		*out++ = digits[--n];
-	return out;
+	return text_put_digits(
+	    out, number < 0 ? -(uint64_t)number : (uint64_t)number);
 }
 
 /* Each text escaped, names and numbers included. */

@@ -20,8 +20,12 @@
 /* Requests of one call: the script stops Redis for less than half a
  * millisecond. */
 #define BATCH_MAX 100
+/* Questions kept for the next turn: all of them at once is more than malloc()
+ * has at hand. */
+#define SPARES_MAX 256
 
 struct question {
+	SLIST_ENTRY(question) link; /* while it is spare */
 	struct reservation reservation;
 	reserve_fn *fn;
 	void *arg;
@@ -29,7 +33,7 @@ struct question {
 
 struct batch {
 	TAILQ_ENTRY(batch) link; /* while it is open */
-	struct redis *redis;
+	struct reservations *owner;
 	char sku[SKU_MAX + 1];
 	size_t n;
 	struct question *questions[BATCH_MAX];
@@ -40,6 +44,8 @@ struct reservations {
 	struct redis *redis;
 	ev_prepare before_sleep;
 	TAILQ_HEAD(, batch) open;
+	SLIST_HEAD(, question) spares;
+	unsigned n_spares;
 };
 
 /* --- 3. The answers --- */
@@ -127,9 +133,6 @@ read_answer(const struct redis_value *all, const struct redis_value *answer,
 	const char *status = redis_text(redis_at(answer, 0));
 
 	out->outcome = RESERVE_UNKNOWN;
-	out->remaining = redis_int(redis_at(all, AT_REMAINING));
-	out->limit = redis_int(redis_at(all, AT_LIMIT));
-	out->opens_at = redis_int(redis_at(all, AT_OPENS_AT));
 	if (strcmp(status, "ok") == 0)
 		read_taken(all, answer, out);
 	else if (strcmp(status, "replayed") == 0)
@@ -139,10 +142,21 @@ read_answer(const struct redis_value *all, const struct redis_value *answer,
 }
 
 static void
+question_free(struct reservations *r, struct question *q)
+{
+	if (r->n_spares == SPARES_MAX) {
+		free(q);
+		return;
+	}
+	SLIST_INSERT_HEAD(&r->spares, q, link);
+	r->n_spares++;
+}
+
+static void
 batch_free(struct batch *b)
 {
 	for (size_t i = 0; i < b->n; i++)
-		free(b->questions[i]);
+		question_free(b->owner, b->questions[i]);
 	free(b);
 }
 
@@ -178,14 +192,32 @@ on_absence_checked(enum err err, bool complete, void *arg)
 		    b, complete ? RESERVE_NO_SALE : RESERVE_RECOVERING);
 }
 
+/* What a refusal says besides its reason. */
+static void
+read_situation(struct batch *b, const struct redis_value *v)
+{
+	int64_t remaining = redis_int(redis_at(v, AT_REMAINING)),
+		limit = redis_int(redis_at(v, AT_LIMIT)),
+		opens_at = redis_int(redis_at(v, AT_OPENS_AT));
+
+	for (size_t i = 0; i < b->n; i++) {
+		struct reservation *r = &b->questions[i]->reservation;
+
+		r->remaining = remaining;
+		r->limit = limit;
+		r->opens_at = opens_at;
+	}
+}
+
 static void
 read_answers(struct batch *b, const struct redis_value *v)
 {
 	const char *status = redis_text(redis_at(v, AT_STATUS));
 
+	read_situation(b, v);
 	if (strcmp(status, "no_sale") == 0) {
 		sale_check_absence(
-		    b->redis, b->sku, NULL, on_absence_checked, b);
+		    b->owner->redis, b->sku, NULL, on_absence_checked, b);
 		return;
 	}
 	if (strcmp(status, "ok") != 0) {
@@ -265,7 +297,7 @@ batch_open(struct reservations *r, const char *sku)
 		return b;
 	if ((b = malloc(sizeof(*b))) == NULL)
 		abort(); /* a kilobyte: nothing can be answered any more */
-	b->redis = r->redis;
+	b->owner = r;
 	b->n = 0;
 	memcpy(b->sku, sku, strlen(sku) + 1);
 	TAILQ_INSERT_TAIL(&r->open, b, link);
@@ -273,15 +305,26 @@ batch_open(struct reservations *r, const char *sku)
 	return b;
 }
 
+static struct question *
+question_new(struct reservations *r)
+{
+	struct question *q = SLIST_FIRST(&r->spares);
+
+	if (q != NULL) {
+		SLIST_REMOVE_HEAD(&r->spares, link);
+		r->n_spares--;
+	} else if ((q = malloc(sizeof(*q))) == NULL)
+		abort(); /* as above */
+	return q;
+}
+
 void
 reservations_ask(struct reservations *r, const struct order *wanted,
     reserve_fn *fn, void *arg)
 {
 	struct batch *b = batch_open(r, wanted->sku);
-	struct question *q = malloc(sizeof(*q));
+	struct question *q = question_new(r);
 
-	if (q == NULL)
-		abort(); /* as above */
 	q->reservation.order = *wanted;
 	q->fn = fn;
 	q->arg = arg;
@@ -302,14 +345,22 @@ reservations_new(struct ev_loop *loop, struct redis *redis)
 	ev_prepare_init(&r->before_sleep, on_before_sleep);
 	r->before_sleep.data = r;
 	TAILQ_INIT(&r->open);
+	SLIST_INIT(&r->spares);
+	r->n_spares = 0;
 	return r;
 }
 
 void
 reservations_free(struct reservations *r)
 {
+	struct question *q;
+
 	if (r == NULL)
 		return;
 	ev_prepare_stop(r->loop, &r->before_sleep);
+	while ((q = SLIST_FIRST(&r->spares)) != NULL) {
+		SLIST_REMOVE_HEAD(&r->spares, link);
+		free(q);
+	}
 	free(r);
 }

@@ -4,21 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "text.h"
+
 #define COUNT_MAX 24 /* bytes of a sign, digits and line end */
 
 /* "*3\r\n" or "$7\r\n". */
 static char *
 put_count(char *out, char sign, size_t count)
 {
-	char digits[20];
-	size_t n = 0;
-
 	*out++ = sign;
-	do
-		digits[n++] = (char)('0' + count % 10);
-	while ((count /= 10) > 0);
-	while (n > 0)
-		*out++ = digits[--n];
+	out = text_put_digits(out, count);
 	*out++ = '\r';
 	*out++ = '\n';
 	return out;

@@ -7,11 +7,14 @@
 --       order id, user, quantity, idempotency key ("" = none)
 --
 -- Returns no_sale or recovering, for all of them, or
+--   refusal, remaining, limit, opens at (ms)
+-- for all of them, or
 --   ok, remaining, limit, opens at (ms), sale id, revision, total, price,
 --   currency, now (ms), then for each request one of
 --   {ok, remaining after it, outbox entry id}
 --   {replayed, order id, "state quantity user"}
---   sold_out, limit_reached, not_open, closed, paused
+--   refusal
+-- where refusal is sold_out, limit_reached, not_open, closed or paused.
 --
 -- Atomic because everything hangs together: stock, the buyer's limit, the
 -- memory of the request and the message that carries the order on.  Were the
@@ -80,6 +83,10 @@ for i = 2, #ARGV, 4 do
   if not refusal and remaining > 0 then
     users[#users + 1] = user
   end
+end
+if #users == 0 and #memories == 0 then
+  -- Nearly all of a flash sale is this: one word for everybody.
+  return {refusal or 'sold_out', remaining, sale[2], sale[3]}
 end
 local remembered, held = read(requests, memories), read(buyers, users)
 
