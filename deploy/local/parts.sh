@@ -303,6 +303,7 @@ keys_zone=flashsale:1m max_size=16m inactive=5s use_temp_path=off;"
 reuseport backlog=4096;"
 		set_line listen6 ''
 		set_line default_sku "default $(default_sku);"
+		set_line with_gate '"POST " POST;'
 		set_line gate "set \$marker $run/gate/\$tenth/\$refusable\$uri;"
 		set_line root "root $web_root;"
 	} >"$STACK_DIR/etc/nginx.sed"

@@ -168,10 +168,26 @@ class Stack:
         gate = DIRECTORY / "run/gate"
         self.set(GATE_DIR=gate if wanted else "")
         self.use_responders(PROGRAMS)
+        self._configure_nginx(r'#?("POST " POST;)',
+                              r"\1" if wanted else r"#\1")
         deadline = time.monotonic() + 10
         while wanted and not list(gate.glob(f"*/POST{path}.sold_out")):
             assert time.monotonic() < deadline, f"no marker of {path}"
             time.sleep(0.1)
+
+    def _configure_nginx(self, pattern, replacement):
+        """Change its configuration once, and wait until no worker is left
+        that has the one of before."""
+        config = DIRECTORY / "etc/nginx.conf"
+        text, n = re.subn(pattern, replacement, config.read_text(), count=1)
+        assert n == 1, f"nginx.conf has no {pattern}"
+        config.write_text(text)
+        master, *workers = self._pids("nginx")
+        os.kill(master, signal.SIGHUP)
+        deadline = time.monotonic() + 30
+        while set(workers) & set(self._pids("nginx")):
+            assert time.monotonic() < deadline, "nginx does not reload"
+            time.sleep(0.05)
 
     def stop_worker(self):
         self._sv("down", "worker")
@@ -267,18 +283,10 @@ class Stack:
         """nginx itself gives at /bench-ceiling the answer of that path."""
         wanted = self._post(path)
         body = wanted[1].decode().replace("\n", "\\n").replace("'", "\\'")
-        config = DIRECTORY / "etc/nginx.conf"
-        config.write_text(re.sub(
-            r"(?m)^.*# --- The engine", lambda mark:
-            CEILING % body + mark.group(0), config.read_text(), count=1))
-        os.kill(self._pids("nginx")[0], signal.SIGHUP)
-        deadline = time.monotonic() + 10
-        while True:
-            got = self._post("/bench-ceiling")
-            if got[:2] == wanted[:2]:
-                break
-            assert time.monotonic() < deadline, f"nginx answers {got}"
-            time.sleep(0.1)
+        self._configure_nginx(r"(?m)^.*# --- The engine", lambda mark:
+                              CEILING % body + mark.group(0))
+        got = self._post("/bench-ceiling")
+        assert got[:2] == wanted[:2], f"nginx answers {got}"
         del got[2]["Date"], wanted[2]["Date"]
         assert sorted(got[2].items()) == sorted(wanted[2].items()), (
             f"not the same headers: {got[2]} {wanted[2]}")
