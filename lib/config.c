@@ -112,7 +112,7 @@ static const struct setting settings[] = {
 	    "directory of the marker files by which nginx refuses buyers itself; unset = it asks for each"},
 	{"ADMIN_TOKEN", TEXT, FIELD(admin_token), "", 0, 0, FOR_FCGI, SECRET, 0,
 	    "bearer token of /reset and /reset-stock, 16 to 400 characters; unset = admin is off"},
-	{"SEND_CONCURRENCY", NUMBER, FIELD(send_concurrency), "8", 1, 64, FOR_FCGI, PUBLIC, 0,
+	{"SEND_CONCURRENCY", NUMBER, FIELD(send_concurrency), "32", 1, 256, FOR_FCGI, PUBLIC, 0,
 	    "SQS sends in flight per responder"},
 	{"SEND_DEADLINE_MS", NUMBER, FIELD(send_deadline_ms), "3000", 100, 60000, FOR_FCGI, PUBLIC, 0,
 	    "a buyer waits no longer for SQS; then the answer is 202 \"reserved\""},

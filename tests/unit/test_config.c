@@ -102,7 +102,7 @@ static void
 test_strongest_source_wins(void **state)
 {
 	(void)state;
-	assert_int_equal(load(NULL).send_concurrency, 8);
+	assert_int_equal(load(NULL).send_concurrency, 32);
 	write_file("SEND_CONCURRENCY=2\n");
 	assert_int_equal(load(NULL).send_concurrency, 2);
 	setenv("SEND_CONCURRENCY", "3", 1);
