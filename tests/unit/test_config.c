@@ -138,7 +138,7 @@ test_bad_values_are_named(void **state)
 	assert_int_equal(exit_code_of("--send-concurrency=0"), 78);
 	assert_non_null(strstr(output, "SEND_CONCURRENCY=0"));
 	assert_non_null(strstr(output, "the command line"));
-	assert_non_null(strstr(output, "from 1 to 64"));
+	assert_non_null(strstr(output, "from 1 to 256"));
 	assert_int_equal(exit_code_of("--send-concurrency=1x"), 78);
 	assert_int_equal(exit_code_of("--send-concurrency=-1"), 78);
 	assert_int_equal(exit_code_of("--send-concurrency= 1"), 78);
