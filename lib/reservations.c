@@ -1,8 +1,9 @@
 /*
  * Batches of reservations.  The first request of a turn of the loop opens a
- * batch of its SKU, the others of that turn join it, and before the loop
- * sleeps it is sent.  So nobody waits for company, and the more is going on
- * the less each of them costs.
+ * batch of its SKU, others join it, and before the loop sleeps it is sent,
+ * unless calls are under way: what comes meanwhile shares the next.  So a
+ * lone buyer waits for nobody, nobody for more than one call, and the more is
+ * going on the less each of them costs.
  *
  * What the script decides stands in lua/reserve.lua; here it only gets its C
  * form.
@@ -44,6 +45,7 @@ struct reservations {
 	struct redis *redis;
 	ev_prepare before_sleep;
 	TAILQ_HEAD(, batch) open;
+	unsigned under_way; /* calls that are not answered yet */
 	SLIST_HEAD(, question) spares;
 	unsigned n_spares;
 };
@@ -235,7 +237,10 @@ on_reserved(enum err err, const struct redis_value *v, void *arg)
 {
 	static double last_line;
 	struct batch *b = arg;
+	struct reservations *r = b->owner;
 
+	if (--r->under_way == 0 && !TAILQ_EMPTY(&r->open))
+		ev_prepare_start(r->loop, &r->before_sleep);
 	if (err == ERR_REFUSED && log_rate_ok(&last_line))
 		log_error("reserve: Redis says: %s", redis_text(v));
 	if (err == ERR_OK)
@@ -245,7 +250,7 @@ on_reserved(enum err err, const struct redis_value *v, void *arg)
 		    err == ERR_TIMEOUT ? RESERVE_UNKNOWN : RESERVE_UNAVAILABLE);
 }
 
-/* --- 2. One call for all of a turn --- */
+/* --- 2. One call for many --- */
 
 static void
 send_batch(struct reservations *r, struct batch *b)
@@ -253,6 +258,7 @@ send_batch(struct reservations *r, struct batch *b)
 	struct arguments a;
 
 	TAILQ_REMOVE(&r->open, b, link);
+	r->under_way++;
 	arguments_init(&a);
 	arguments_add_key(&a, b->sku, "sale");
 	arguments_add_key(&a, b->sku, "buyers");
@@ -280,9 +286,11 @@ on_before_sleep(struct ev_loop *loop, ev_prepare *watcher, int events)
 	struct batch *b;
 
 	(void)events;
+	ev_prepare_stop(loop, watcher);
+	if (r->under_way > 0)
+		return;
 	while ((b = TAILQ_FIRST(&r->open)) != NULL)
 		send_batch(r, b);
-	ev_prepare_stop(loop, watcher);
 }
 
 /* --- 1. The question --- */
@@ -345,6 +353,7 @@ reservations_new(struct ev_loop *loop, struct redis *redis)
 	ev_prepare_init(&r->before_sleep, on_before_sleep);
 	r->before_sleep.data = r;
 	TAILQ_INIT(&r->open);
+	r->under_way = 0;
 	SLIST_INIT(&r->spares);
 	r->n_spares = 0;
 	return r;
