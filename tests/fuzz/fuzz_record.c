@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <fastcgi.h>
 #include <fcgiapp.h>
 
 #include "../../fcgi/record.h"
@@ -127,14 +128,29 @@ must_be_same_request(struct record_request *ours, FCGX_Request *theirs)
 }
 
 /*
- * Two things that libfcgi gets wrong and no web server sends: a padded first
- * record makes it lose its place, and in its environment of NAME=value a name
- * with "=" in it looks like another one.
+ * Things that libfcgi gets wrong and no web server sends: it loses its place
+ * behind a padded first record, and behind a padded end of the parameters; and
+ * in its environment of NAME=value a name with "=" in it looks like another
+ * one.  data is a whole request.
  */
 static bool
 is_fair(const uint8_t *data, size_t size)
 {
-	return data[6] == 0 && memchr(data, '=', size) == NULL;
+	size_t at = 0;
+
+	if (memchr(data, '=', size) != NULL)
+		return false;
+	while (at < size) {
+		const uint8_t *header = data + at;
+		size_t content = (size_t)header[4] << 8 | header[5];
+		size_t padding = header[6];
+		bool ends_params = header[1] == FCGI_PARAMS && content == 0;
+
+		if (padding > 0 && (at == 0 || ends_params))
+			return false;
+		at += FCGI_HEADER_LEN + content + padding;
+	}
+	return true;
 }
 
 static void
