@@ -340,6 +340,22 @@ class Stack:
         sample["others"] = others
         return sample
 
+    def dashboard(self, looks=200):
+        """What an open dashboard asks for once a second, again and again."""
+        request = urllib.request.Request(
+            self.url + "/admin/stats",
+            headers={"Authorization": f"Bearer {self.env['ADMIN_TOKEN']}"})
+
+        def run():
+            started = time.monotonic()
+            for _ in range(looks):
+                with urllib.request.urlopen(request, timeout=10) as response:
+                    response.read()
+            return time.monotonic() - started
+        seconds, cpu, others = self._measured(run)
+        return {"rate": looks / seconds, "others": others,
+                "cpu_us": {k: v / looks * 1e6 for k, v in cpu.items()}}
+
     def attack(self, sku, connections, rate, seconds):
         """An open loop: so many purchases a second, whatever the answers;
         latencies from when each was due."""

@@ -2,6 +2,8 @@
 
 import statistics
 
+from web import DASHBOARD
+
 PARTS = ("nginx", "lighttpd", "fcgi", "redis", "sqs", "worker", "mariadb",
          "load")
 
@@ -116,6 +118,7 @@ GOALS = (
     ("refuse, now", "ratio", 0.90, "of before"),
     ("accept, now", "ratio", 0.90, "of before"),
 )
+DASHBOARD_SHARE = 0.01  # of the machine, at a look a second
 UNIT_BYTES = 250
 RESPONDER_KB = 10_240
 FLAT = 0.10  # so much may a cost grow
@@ -136,6 +139,12 @@ def _print_goals(result):
         _judge(met, f"{name}: {what} {value:{form}} {words} "
                f"({'at most' if goal < 0 else 'at least'} "
                f"{abs(goal):{form}} wanted)")
+    if DASHBOARD in samples:
+        look = sum(cpu_of(samples[DASHBOARD]).values())
+        share = look / 1e6 / result["cores"]
+        _judge(share <= DASHBOARD_SHARE, f"an open dashboard takes "
+               f"{share:.2%} of the machine (at most {DASHBOARD_SHARE:.0%} "
+               "wanted)")
     for what, n in result.get("memory", {}).items():
         _judge(n <= UNIT_BYTES, f"a unit sold, {what}: {n:.0f} bytes of "
                f"Redis (at most {UNIT_BYTES} wanted)")

@@ -9,6 +9,7 @@ CONNECTIONS = (64, 256, 1000)
 ONE = CONNECTIONS if LONG else (256,)  # of what is less interesting
 # No SKU: refused by a responder that asks nobody.
 NOBODY = "/buy/!"
+DASHBOARD = "a look of the dashboard"
 
 
 def at(name, connections):
@@ -48,6 +49,7 @@ def looks_round(bench, s):
         sku = bench.new_sale(s, stock=max(int(expected / 100), 1))
         bench.add(at("99 refused, 1 buys", connections), bench.wrk(
             s, connections, f"/buy/{sku}"), ceiling)
+    bench.add(DASHBOARD, s.dashboard())
 
 
 def lighttpd_round(bench, s):
