@@ -85,6 +85,20 @@ def test_a_double_click_is_one_order(stack, open_page, new_sale):
     eventually(lambda: len(stack.books.ids(sku)) == 2, 20)
 
 
+def test_a_refusal_leaves_the_order_that_is_there(
+        stack, open_page, new_sale):
+    sku = new_sale(limit=2)
+    page = open_page().on(sku).shows(BUY, "Buy now").click(BUY)
+    page.shows(WORD, "Confirmed")
+    order = page.text(".order code")
+    assert stack.web.buy(sku, page.text("#user")).status == 202
+    page.shows(BUY + "[aria-disabled=false]", "Buy another").click(BUY)
+    page.shows(WORD, "Limit reached")
+    assert page.text(".order code") == order
+    page.open().shows(WORD, "Confirmed")
+    assert page.text(".order code") == order
+
+
 def test_a_button_that_changes_its_word_is_not_pressed(
         stack, open_page, new_sale):
     """Three clicks on one spot, however fast the answer comes."""

@@ -2,6 +2,7 @@
 // answers of /admin/stats, gives points; knows nothing of the page.
 
 const KEPT = 180; // points; one a second
+const SHORTEST = 500; // ms between two looks that make a rate
 
 const ACCEPTED = ["queued", "reserved", "replayed"];
 const REFUSED = ["sold_out"];
@@ -55,7 +56,7 @@ export class History {
    * to be compared with. */
   add(stats) {
     const { last } = this;
-    if (last !== null && stats.now <= last.now) {
+    if (last !== null && stats.now < last.now + SHORTEST) {
       return null;
     }
     this.last = stats;

@@ -39,10 +39,15 @@ function tell(text, tone) {
 
 /** Run what needs the token; a wrong one leads back to the gate. */
 async function admin(ask) {
+  const mine = token;
+  if (mine === null) {
+    throw new Error("Signed out.");
+  }
   try {
-    return await ask(token);
+    return await ask(mine);
   } catch (error) {
-    if (error instanceof Refusal && error.code === "unauthorized") {
+    if (error instanceof Refusal && error.code === "unauthorized"
+        && token === mine) {
       showGate("This token is wrong, or the engine has none.");
     }
     throw error;
@@ -68,7 +73,11 @@ function show(stats) {
 }
 
 async function look() {
-  show(await admin(fetchStats));
+  const mine = token;
+  const stats = await admin(fetchStats);
+  if (token === mine) { // else somebody has signed out meanwhile
+    show(stats);
+  }
 }
 
 function watch() {

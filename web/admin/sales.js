@@ -44,6 +44,7 @@ class Row {
     // Buttons are changed only when they differ: one may have the focus.
     const wanted = SWITCHES[sale.status] ?? ELSE;
     if (this.wanted !== wanted) {
+      const focused = this.switches.contains(document.activeElement);
       this.wanted = wanted;
       this.switches.replaceChildren(...wanted.map(([state, label]) => {
         const button = element("button", {
@@ -52,6 +53,9 @@ class Row {
         button.addEventListener("click", () => this.press(sale.sku, state));
         return button;
       }));
+      if (focused) { // it was pressed; the keyboard stays where it is
+        this.switches.firstElementChild?.focus();
+      }
     }
   }
 }
@@ -108,15 +112,21 @@ function readSale(field) {
 
 export function watchOpenForm(form, word, admin, look) {
   const field = (name) => document.getElementById(`open-${name}`);
+  let busy = false;
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
+    if (busy) {
+      return; // a double click: each reset begins a sale
+    }
+    busy = true;
     try {
       const sale = await admin((token) => resetSale(token, readSale(field)));
       say(word, `${sale.name}: ${formatNumber(sale.total)} units.`, "good");
     } catch (error) {
       say(word, error.message, "bad");
     }
+    busy = false;
     look();
   });
 }

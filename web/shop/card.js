@@ -41,6 +41,10 @@ function hueOf(sku) {
   return HUES[hash % HUES.length];
 }
 
+function explainRefusal(code) {
+  return [REFUSALS[code] ?? "That did not work.", "bad"];
+}
+
 export class Card {
   constructor(sale, userId) {
     this.userId = userId;
@@ -83,9 +87,15 @@ export class Card {
         this.countdown, this.stock, this.button, this.word, this.order));
   }
 
+  /** It is not on the page any more. */
+  leave() {
+    this.purchase?.leave();
+  }
+
   /** What the engine says of this product now. */
   update(sale) {
     if (this.sale?.saleId !== sale.saleId) {
+      this.leave();
       this.purchase = null; // its changed() comes before it is ours
       this.learned = null;
       this.purchase = new Purchase(sale, this.userId, () => this.learn());
@@ -131,6 +141,12 @@ export class Card {
       ? "sold_out" : status;
   }
 
+  /** Does the buyer have a unit, as far as this page knows? */
+  isBought() {
+    const { state, status } = this.purchase;
+    return state === "ordered" && status !== "rejected";
+  }
+
   mayPress() {
     switch (this.purchase.state) {
       case "asking":
@@ -139,7 +155,8 @@ export class Card {
       case "stuck":
         return true; // the answer may be an order from before
       case "ordered":
-        return this.sale.limit !== 1 && this.purchase.isCalm()
+        return (this.sale.limit !== 1 || !this.isBought())
+          && this.purchase.isCalm()
           && this.state() === "on_sale";
       default:
         return this.state() === "on_sale";
@@ -182,11 +199,13 @@ export class Card {
       asking: "Buying …",
       waiting: "Try again now",
       stuck: "Try again",
-      ordered: this.sale.limit === 1 ? "It is yours" : "Buy another",
     };
+    if (this.isBought()) {
+      labels.ordered = this.sale.limit === 1 ? "It is yours" : "Buy another";
+    }
     const [label] = STATES[state] ?? [state];
     const idle = state === "on_sale" ? "Buy now" : label;
-    const waits = this.purchase.state === "ordered" && this.sale.limit !== 1
+    const waits = this.isBought() && this.sale.limit !== 1
       && state !== "on_sale";
     write(this.button,
       waits ? label : labels[this.purchase.state] ?? idle);
@@ -210,11 +229,17 @@ export class Card {
       case "stuck":
         return ["Still no answer. Try again: it stays one purchase.", "bad"];
       case "ordered":
-        return this.explainOrder(status);
+        return refusal === null || this.isPast(refusal)
+          ? this.explainOrder(status) : explainRefusal(refusal);
       default:
-        return refusal === null ? ["", ""]
-          : [REFUSALS[refusal] ?? "That did not work.", "bad"];
+        return refusal === null || this.isPast(refusal)
+          ? ["", ""] : explainRefusal(refusal);
     }
+  }
+
+  /** Was it a state of the sale, which is another one now? */
+  isPast(refusal) {
+    return refusal in STATES && refusal !== this.state();
   }
 
   explainOrder(status) {
@@ -240,6 +265,7 @@ export class Card {
     mark(this.order, "data-status", status);
     this.stations.forEach((station, i) => {
       mark(station, "data-reached", i <= reached ? "" : null);
+      mark(station, "aria-current", i === reached ? "step" : null);
     });
   }
 }

@@ -26,6 +26,7 @@ function whoBuys() {
 function show(sales) {
   for (const [sku, card] of cards) {
     if (!sales.some((sale) => sale.sku === sku)) {
+      card.leave();
       card.root.remove();
       cards.delete(sku);
     }

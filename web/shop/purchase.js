@@ -9,7 +9,8 @@
 //
 // A wish has an Idempotency-Key from its first moment on.  It is kept over
 // reloads until there is an answer, so whatever gets lost on the way, the
-// wish becomes one order at most.
+// wish becomes one order at most.  An earlier order of the same sale is kept
+// beside it, and shown again when the wish is refused.
 
 import { serverNow } from "../shared/clock.js";
 import { buy, fetchOrder, Refusal } from "../shared/engine.js";
@@ -44,15 +45,23 @@ export class Purchase {
     clearTimeout(this.timer);
     if (this.state !== "waiting" && this.state !== "stuck") {
       const kept = this.#read();
-      if (kept?.orderId && kept.orderId !== this.orderId) {
+      if (kept?.orderId && !kept.key && kept.orderId !== this.orderId) {
         this.#adopt(kept); // another tab was faster
         return;
       }
       this.key = kept?.key ?? newId();
-      this.#keep({ key: this.key });
+      this.#keep({ ...kept, key: this.key });
     }
     this.attempts = 0;
     this.#ask();
+  }
+
+  /** The sale is another one now, or gone: ask nothing more in its name, for
+   * a key is forgotten with its sale. */
+  leave() {
+    this.left = true;
+    this.changed = () => {};
+    clearTimeout(this.timer);
   }
 
   /** The button says something else since the answer came.  Who was about
@@ -80,11 +89,11 @@ export class Purchase {
 
   #restore() {
     const kept = this.#read();
-    if (kept?.orderId) {
-      this.#adopt(kept);
-    } else if (kept?.key) {
+    if (kept?.key) {
       this.key = kept.key;
       this.#ask();
+    } else if (kept?.orderId) {
+      this.#adopt(kept);
     }
   }
 
@@ -103,14 +112,23 @@ export class Purchase {
       this.#adopt(order);
     } catch (error) {
       if (error instanceof Refusal && !this.#isTooEarly(error)) {
-        browserStore.remove(this.name);
-        this.#become("idle", {
-          refusal: error.code,
-          remaining: error.problem.remaining ?? null,
-        });
-      } else {
+        this.#refused(error);
+      } else if (!this.left) {
         this.#wait(error);
       }
+    }
+  }
+
+  #refused({ code, problem }) {
+    const { orderId, status } = this.#read() ?? {};
+    const facts = { refusal: code, remaining: problem.remaining ?? null };
+    if (orderId) {
+      this.#keep({ orderId, status });
+      this.#become("ordered", { ...facts, orderId, status });
+      this.#follow();
+    } else {
+      browserStore.remove(this.name);
+      this.#become("idle", facts);
     }
   }
 
@@ -133,14 +151,18 @@ export class Purchase {
   // A 404 is no answer yet: the engine may be recovering.
   #follow() {
     const { orderId } = this;
+    if (this.followed === orderId) {
+      return;
+    }
+    this.followed = orderId;
     poll(async () => {
-      if (this.orderId !== orderId || SETTLED.includes(this.status)) {
+      if (this.left || this.orderId !== orderId || SETTLED.includes(this.status)) {
         return false;
       }
       const { status } = await fetchOrder(this.sku, orderId);
       if (this.orderId === orderId && status !== this.status) {
-        this.#keep({ orderId, status });
-        this.#become(this.state, { status });
+        this.#keep({ ...this.#read(), orderId, status });
+        this.#become(this.state, { status, refusal: this.refusal });
       }
       return !SETTLED.includes(status);
     });
