@@ -106,7 +106,7 @@ define_sqs() {
 	case $SQS_SERVER in
 	elasticmq)
 		define_service sqs env PORT="$sqs_port" \
-		    java -XX:+UseSerialGC -Xms64m -Xmx512m \
+		    java -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xms64m -Xmx512m \
 		    -Dconfig.file="$here/elasticmq/elasticmq.conf" \
 		    -Dlogback.configurationFile="$here/elasticmq/logback.xml" \
 		    -cp "$elasticmq/*" org.elasticmq.server.Main
