@@ -56,15 +56,6 @@ reply_accepted(struct exchange *x, const struct order *order,
 }
 
 static void
-add_member(struct text *t, const char *name, int64_t value)
-{
-	text_add(t, ",\"");
-	text_add(t, name);
-	text_add(t, "\":");
-	text_add_number(t, value);
-}
-
-static void
 reply_refused(struct exchange *x, const struct reservation *r)
 {
 	static const enum problem problems[] = {
@@ -84,11 +75,11 @@ reply_refused(struct exchange *x, const struct reservation *r)
 
 	text_begin(&t, members, sizeof(members));
 	if (r->outcome == RESERVE_SOLD_OUT)
-		add_member(&t, "remaining", r->remaining);
+		text_add_number_member(&t, "remaining", r->remaining);
 	else if (r->outcome == RESERVE_LIMIT_REACHED)
-		add_member(&t, "limit", r->limit);
+		text_add_number_member(&t, "limit", r->limit);
 	else if (r->outcome == RESERVE_NOT_OPEN)
-		add_member(&t, "opensAt", r->opens_at);
+		text_add_number_member(&t, "opensAt", r->opens_at);
 	d.members = members;
 	problem_reply(x, problems[r->outcome], &d);
 }

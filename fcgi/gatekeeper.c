@@ -20,7 +20,6 @@
  */
 #include "gatekeeper.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +41,7 @@
 #include "redis.h"
 #include "sale.h"
 #include "stats.h"
+#include "text.h"
 
 #define GATES_MAX 1024	/* SKUs; others are refused by the responders */
 #define TICK 0.1	/* seconds */
@@ -123,13 +123,14 @@ compose(const struct gate *gate, const char *refusal, int64_t opens_at,
 	    {"paused", PROBLEM_PAUSED},
 	};
 	struct problem_detail d = {.sku = gate->sku};
-	char members[64] = "";
+	char members[64];
+	struct text t;
 
+	text_begin(&t, members, sizeof(members));
 	if (strcmp(refusal, "sold_out") == 0)
-		snprintf(members, sizeof(members), ",\"remaining\":0");
+		text_add_number_member(&t, "remaining", 0);
 	else if (strcmp(refusal, "not_open") == 0)
-		snprintf(members, sizeof(members), ",\"opensAt\":%" PRId64,
-		    opens_at);
+		text_add_number_member(&t, "opensAt", opens_at);
 	d.members = members;
 	for (size_t i = 0; i < sizeof(problems) / sizeof(problems[0]); i++)
 		if (strcmp(refusal, problems[i].refusal) == 0)

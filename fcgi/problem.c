@@ -56,17 +56,6 @@ static const struct {
 _Static_assert(STAT_PROBLEM_LAST - STAT_PROBLEM_FIRST + 1 == PROBLEM_COUNT,
     "every problem has its counter");
 
-/* ,"name":"value" */
-static void
-add_member(struct text *t, const char *name, const char *value)
-{
-	text_add(t, ",\"");
-	text_add(t, name);
-	text_add(t, "\":\"");
-	text_add(t, value);
-	text_add(t, "\"");
-}
-
 size_t
 problem_compose(char *body, size_t size, enum problem problem,
     const struct problem_detail *d)
@@ -77,16 +66,15 @@ problem_compose(char *body, size_t size, enum problem problem,
 	text_add(&t, "{\"type\":\"urn:flashsale:problem:");
 	text_add(&t, problems[problem].code);
 	text_add(&t, "\"");
-	add_member(&t, "title", problems[problem].title);
-	text_add(&t, ",\"status\":");
-	text_add_number(&t, problems[problem].status);
-	add_member(&t, "code", problems[problem].code);
-	add_member(&t, "detail",
+	text_add_member(&t, "title", problems[problem].title);
+	text_add_number_member(&t, "status", problems[problem].status);
+	text_add_member(&t, "code", problems[problem].code);
+	text_add_member(&t, "detail",
 	    d->detail != NULL ? d->detail : problems[problem].detail);
 	if (d->sku != NULL)
-		add_member(&t, "sku", d->sku);
+		text_add_member(&t, "sku", d->sku);
 	if (d->field != NULL)
-		add_member(&t, "field", d->field);
+		text_add_member(&t, "field", d->field);
 	if (d->members != NULL)
 		text_add(&t, d->members);
 	text_add(&t, "}\n");

@@ -54,6 +54,30 @@ text_add_number(struct text *t, int64_t number)
 	add(t, digits, (size_t)(end - digits));
 }
 
+static void
+add_name(struct text *t, const char *name)
+{
+	text_add(t, ",\"");
+	text_add(t, name);
+	text_add(t, "\":");
+}
+
+void
+text_add_member(struct text *t, const char *name, const char *value)
+{
+	add_name(t, name);
+	text_add(t, "\"");
+	text_add(t, value);
+	text_add(t, "\"");
+}
+
+void
+text_add_number_member(struct text *t, const char *name, int64_t value)
+{
+	add_name(t, name);
+	text_add_number(t, value);
+}
+
 size_t
 text_len(const struct text *t)
 {

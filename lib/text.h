@@ -18,6 +18,10 @@ void text_begin(struct text *, char *buf, size_t size);
 void text_add(struct text *, const char *);
 void text_add_number(struct text *, int64_t);
 
+/* A member of a JSON object, with a comma before it.  Nothing is escaped. */
+void text_add_member(struct text *, const char *name, const char *value);
+void text_add_number_member(struct text *, const char *name, int64_t value);
+
 /* Bytes so far. */
 size_t text_len(const struct text *);
 

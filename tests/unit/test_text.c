@@ -28,6 +28,19 @@ test_pieces(void **state)
 }
 
 static void
+test_members(void **state)
+{
+	char buf[64];
+	struct text t;
+
+	(void)state;
+	text_begin(&t, buf, sizeof(buf));
+	text_add_member(&t, "sku", "bike");
+	text_add_number_member(&t, "remaining", 0);
+	assert_string_equal(buf, ",\"sku\":\"bike\",\"remaining\":0");
+}
+
+static void
 test_what_does_not_fit_is_left_out(void **state)
 {
 	char buf[8];
@@ -68,6 +81,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_pieces),
+	    cmocka_unit_test(test_members),
 	    cmocka_unit_test(test_what_does_not_fit_is_left_out),
 	    cmocka_unit_test(test_numbers),
 	};

@@ -41,10 +41,6 @@ function hueOf(sku) {
   return HUES[hash % HUES.length];
 }
 
-function explainRefusal(code) {
-  return [REFUSALS[code] ?? "That did not work.", "bad"];
-}
-
 export class Card {
   constructor(sale, userId) {
     this.userId = userId;
@@ -229,17 +225,18 @@ export class Card {
       case "stuck":
         return ["Still no answer. Try again: it stays one purchase.", "bad"];
       case "ordered":
-        return refusal === null || this.isPast(refusal)
-          ? this.explainOrder(status) : explainRefusal(refusal);
+        return this.explainRefusal() ?? this.explainOrder(status);
       default:
-        return refusal === null || this.isPast(refusal)
-          ? ["", ""] : explainRefusal(refusal);
+        return this.explainRefusal() ?? ["", ""];
     }
   }
 
-  /** Was it a state of the sale, which is another one now? */
-  isPast(refusal) {
-    return refusal in STATES && refusal !== this.state();
+  /** Null: it was not refused, or for a state that the sale has left. */
+  explainRefusal() {
+    const { refusal } = this.purchase;
+    const isPast = refusal in STATES && refusal !== this.state();
+    return refusal === null || isPast ? null
+      : [REFUSALS[refusal] ?? "That did not work.", "bad"];
   }
 
   explainOrder(status) {
