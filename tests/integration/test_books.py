@@ -394,6 +394,8 @@ def test_an_order_whose_outbox_entry_is_gone(stack, new_sale, expect_errors):
         order = stack.web.buy(sku, "alice", key="k").json["orderId"]
         stack.redis.delete(key(sku, "outbox"))
     stack.wait_healed()
+    # While other orders are in the queue, this one might be, too.
+    eventually(stack.is_quiet, what="no other order is on its way")
     eventually(lambda: kinds(stack, sku) == ["lost"], what="named as lost")
     repair(stack, sku)
     stack.wait_settled(sku, [order])

@@ -222,6 +222,12 @@ class Stack:
     def outbox(self, sku):
         return self.redis.xlen(f"fs:{{{sku}}}:outbox")
 
+    def is_quiet(self):
+        """No order of any sale is on its way."""
+        skus = self.redis.smembers("fs:sales")
+        return (not any(self.outbox(sku) for sku in skus)
+                and self.queue.depth() == 0)
+
     def wait_settled(self, sku, orders, timeout=60):
         """Exactly these orders of the SKU are confirmed in MySQL, and
         nothing is on its way any more."""
