@@ -5,11 +5,17 @@
  * lone buyer waits for nobody, nobody for more than one call, and the more is
  * going on the less each of them costs.
  *
+ * A sale that refused everybody the last time is first asked whether it still
+ * does, without naming anybody: the answer is as true and costs the same for
+ * a hundred buyers as for one.  Those who sent a key are always named, for
+ * they may have bought before.
+ *
  * What the script decides stands in lua/reserve.lua; here it only gets its C
  * form.
  */
 #include "reservations.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -24,6 +30,9 @@
 /* Questions kept for the next turn: all of them at once is more than malloc()
  * has at hand. */
 #define SPARES_MAX 256
+/* Sales that are remembered to refuse everybody.  Of two that share a place
+ * one is asked in full. */
+#define REFUSING_MAX 256
 
 struct question {
 	SLIST_ENTRY(question) link; /* while it is spare */
@@ -36,7 +45,8 @@ struct batch {
 	TAILQ_ENTRY(batch) link; /* while it is open */
 	struct reservations *owner;
 	char sku[SKU_MAX + 1];
-	size_t n;
+	bool has_keys;
+	size_t n, named; /* buyers; those whom the call under way names */
 	struct question *questions[BATCH_MAX];
 };
 
@@ -48,7 +58,37 @@ struct reservations {
 	unsigned under_way; /* calls that are not answered yet */
 	SLIST_HEAD(, question) spares;
 	unsigned n_spares;
+	char refusing[REFUSING_MAX][SKU_MAX + 1];
 };
+
+/* --- Which sales refuse everybody --- */
+
+static char *
+refusing_place(struct reservations *r, const char *sku)
+{
+	unsigned hash = 5381;
+
+	while (*sku != '\0')
+		hash = hash * 33 + (unsigned char)*sku++;
+	return r->refusing[hash % REFUSING_MAX];
+}
+
+static bool
+is_refusing(struct reservations *r, const char *sku)
+{
+	return strcmp(refusing_place(r, sku), sku) == 0;
+}
+
+static void
+note_refusing(struct reservations *r, const char *sku, bool refusing)
+{
+	char *place = refusing_place(r, sku);
+
+	if (refusing)
+		memcpy(place, sku, strlen(sku) + 1);
+	else if (strcmp(place, sku) == 0)
+		place[0] = '\0';
+}
 
 /* --- 3. The answers --- */
 
@@ -194,6 +234,8 @@ on_absence_checked(enum err err, bool complete, void *arg)
 		    b, complete ? RESERVE_NO_SALE : RESERVE_RECOVERING);
 }
 
+static void call_script(struct batch *, size_t named);
+
 /* What a refusal says besides its reason. */
 static void
 read_situation(struct batch *b, const struct redis_value *v)
@@ -215,14 +257,21 @@ static void
 read_answers(struct batch *b, const struct redis_value *v)
 {
 	const char *status = redis_text(redis_at(v, AT_STATUS));
+	bool refuses = strcmp(status, "ok") != 0;
 
+	if (refuses || b->named == 0)
+		note_refusing(b->owner, b->sku, refuses);
+	if (!refuses && b->named == 0) {
+		call_script(b, b->n);
+		return;
+	}
 	read_situation(b, v);
 	if (strcmp(status, "no_sale") == 0) {
 		sale_check_absence(
 		    b->owner->redis, b->sku, NULL, on_absence_checked, b);
 		return;
 	}
-	if (strcmp(status, "ok") != 0) {
+	if (refuses) {
 		answer_all_alike(b, read_refusal(status));
 		return;
 	}
@@ -246,18 +295,21 @@ on_reserved(enum err err, const struct redis_value *v, void *arg)
 	if (err == ERR_OK)
 		read_answers(b, v);
 	else
-		answer_all_alike(b,
-		    err == ERR_TIMEOUT ? RESERVE_UNKNOWN : RESERVE_UNAVAILABLE);
+		answer_all_alike(b, err == ERR_TIMEOUT && b->named > 0
+					? RESERVE_UNKNOWN
+					: RESERVE_UNAVAILABLE);
 }
 
 /* --- 2. One call for many --- */
 
+/* Names so many of the buyers; none: only asks whether they need to be. */
 static void
-send_batch(struct reservations *r, struct batch *b)
+call_script(struct batch *b, size_t named)
 {
+	struct reservations *r = b->owner;
 	struct arguments a;
 
-	TAILQ_REMOVE(&r->open, b, link);
+	b->named = named;
 	r->under_way++;
 	arguments_init(&a);
 	arguments_add_key(&a, b->sku, "sale");
@@ -267,7 +319,7 @@ send_batch(struct reservations *r, struct batch *b)
 	arguments_add_key(&a, b->sku, "outbox");
 	arguments_add_key(&a, b->sku, "gates");
 	arguments_add_text(&a, redis_run_id(r->redis));
-	for (size_t i = 0; i < b->n; i++) {
+	for (size_t i = 0; i < named; i++) {
 		const struct order *order = &b->questions[i]->reservation.order;
 
 		arguments_add_text(&a, order->id);
@@ -277,6 +329,13 @@ send_batch(struct reservations *r, struct batch *b)
 	}
 	redis_eval(
 	    r->redis, &script_reserve, a.n_keys, a.list, a.n, on_reserved, b);
+}
+
+static void
+send_batch(struct reservations *r, struct batch *b)
+{
+	TAILQ_REMOVE(&r->open, b, link);
+	call_script(b, is_refusing(r, b->sku) && !b->has_keys ? 0 : b->n);
 }
 
 static void
@@ -307,6 +366,7 @@ batch_open(struct reservations *r, const char *sku)
 		abort(); /* a kilobyte: nothing can be answered any more */
 	b->owner = r;
 	b->n = 0;
+	b->has_keys = false;
 	memcpy(b->sku, sku, strlen(sku) + 1);
 	TAILQ_INSERT_TAIL(&r->open, b, link);
 	ev_prepare_start(r->loop, &r->before_sleep);
@@ -337,6 +397,7 @@ reservations_ask(struct reservations *r, const struct order *wanted,
 	q->fn = fn;
 	q->arg = arg;
 	b->questions[b->n++] = q;
+	b->has_keys = b->has_keys || wanted->request_key[0] != '\0';
 	if (b->n == BATCH_MAX)
 		send_batch(r, b);
 }
@@ -344,7 +405,7 @@ reservations_ask(struct reservations *r, const struct order *wanted,
 struct reservations *
 reservations_new(struct ev_loop *loop, struct redis *redis)
 {
-	struct reservations *r = malloc(sizeof(*r));
+	struct reservations *r = calloc(1, sizeof(*r));
 
 	if (r == NULL)
 		return NULL;
@@ -353,9 +414,7 @@ reservations_new(struct ev_loop *loop, struct redis *redis)
 	ev_prepare_init(&r->before_sleep, on_before_sleep);
 	r->before_sleep.data = r;
 	TAILQ_INIT(&r->open);
-	r->under_way = 0;
 	SLIST_INIT(&r->spares);
-	r->n_spares = 0;
 	return r;
 }
 

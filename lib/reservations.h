@@ -54,7 +54,8 @@ void reservations_free(struct reservations *);
 
 /*
  * Take wanted->quantity units of wanted->sku for wanted->user_id under
- * wanted->id and, unless "", wanted->request_key.  One round trip.
+ * wanted->id and, unless "", wanted->request_key.  One round trip; two when
+ * the sale refused everybody the last time and does so no more.
  */
 void reservations_ask(
     struct reservations *, const struct order *wanted, reserve_fn *, void *arg);

@@ -5,6 +5,7 @@
 -- ARGV  1 epoch: the run id of this Redis ("" = do not compare)
 --       then for each request, of which there may be 100:
 --       order id, user, quantity, idempotency key ("" = none)
+--       or none at all, which only asks whether all would be refused
 --
 -- Returns no_sale or recovering, for all of them, or
 --   refusal, remaining, limit, opens at (ms)
@@ -44,7 +45,6 @@ end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local now_text = string.format('%.0f', now)
 
 -- What everybody hears while nothing is sold.
 local function why_not()
@@ -55,13 +55,14 @@ local function why_not()
     return 'closed'
   elseif opens_at > now then
     return 'not_open'
+  elseif remaining <= 0 then
+    return 'sold_out'
+  else
+    -- Where web servers still refuse by themselves, so do we: gate.lua.
+    return redis.call('HVALS', gates)[1]
   end
 end
 local refusal = why_not()
-if not refusal and remaining > 0 then
-  -- Where web servers still refuse by themselves, so do we: gate.lua.
-  refusal = redis.call('HVALS', gates)[1]
-end
 
 -- Some fields of a hash, in one command.
 local function read(key, fields)
@@ -80,14 +81,15 @@ for i = 2, #ARGV, 4 do
   if request_key ~= '' then
     memories[#memories + 1] = user .. ' ' .. request_key
   end
-  if not refusal and remaining > 0 then
+  if not refusal then
     users[#users + 1] = user
   end
 end
-if #users == 0 and #memories == 0 then
+if refusal and #memories == 0 then
   -- Nearly all of a flash sale is this: one word for everybody.
-  return {refusal or 'sold_out', remaining, sale[2], sale[3]}
+  return {refusal, remaining, sale[2], sale[3]}
 end
+local now_text = string.format('%.0f', now)
 local remembered, held = read(requests, memories), read(buyers, users)
 
 -- Decide.  What was taken a line before counts already, and a request that

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from harness.crowd import count, rush
 from harness.wait import eventually
 from harness.web import JSON, assert_problem
 
@@ -233,6 +234,30 @@ def test_sold_out(stack, new_sale):
         assert_problem(stack.web.buy(sku, user), 409, "sold_out", sku=sku)
     assert stack.web.stock(sku)["status"] == "sold_out"
     stack.wait_settled(sku, [order["orderId"]])
+
+
+def test_who_was_refused_buys_as_soon_as_there_is_something(stack, new_sale):
+    """A responder remembers who refuses everybody, but takes no refusal from
+    memory: several of them at once, for each has its own."""
+    sku = new_sale(stock=0, limit=0)
+    users = [f"u{n}" for n in range(40)]
+    for _ in range(5):
+        assert count(rush(stack.web, sku, users, 20)) == {"sold_out": 40}
+        assert stack.web.reset(sku, 30, limit=0).status == 200
+        assert count(rush(stack.web, sku, users, 20)) \
+            == {"accepted": 30, "sold_out": 10}
+
+
+def test_a_key_is_found_where_everybody_is_refused(stack, new_sale):
+    sku = new_sale(stock=1)
+    order = stack.web.buy(sku, "alice", key="k").json["orderId"]
+    for _ in range(3):
+        assert count(rush(stack.web, sku, ["bob"] * 20, 20)) \
+            == {"sold_out": 20}
+        again, *others = rush(stack.web, sku, ["alice"] + ["bob"] * 20, 21,
+                              key="k")
+        assert again.body["orderId"] == order
+        assert count(others) == {"sold_out": 20}
 
 
 def test_a_sale_of_nothing_is_sold_out(stack, new_sale):

@@ -95,6 +95,17 @@ def test_a_hundred_in_a_call(reserve):
     assert take.remaining() == 0
 
 
+@pytest.mark.parametrize("terms, status", [
+    ({"stock": 1}, "ok"), ({"stock": 0}, "sold_out"),
+    ({"stock": 1, "opensAt": 4102444800000}, "not_open"),
+    ({"stock": 1, "closesAt": 1}, "closed")])
+def test_nobody_named_is_nobody_served(reserve, terms, status):
+    take = reserve(**terms)
+    assert take()[0] == status
+    assert (take.remaining(), take.outbox()) == (terms["stock"], {})
+    assert take(epoch="another")[0] == "recovering"
+
+
 def test_another_epoch_takes_nothing(reserve):
     take = reserve(stock=5)
     status, _, _ = take(("a", 1, ""), epoch="another")
