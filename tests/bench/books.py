@@ -19,10 +19,10 @@ START_SECONDS = 2  # in which a worker is at work that is not measured
 def whole_path(bench, s, server):
     """Buyers and the worker at the same time."""
     s.start_worker(CONSUMERS)
-    before = s.orders()
+    before = s.booked()
     name = f"{at(f'{server}: accept', 256)}, worker at work"
     sample = bench.add(name, bench.accept(s, 256), full(server))
-    sample["confirmed_rate"] = (s.orders() - before) / sample["seconds"]
+    sample["confirmed_rate"] = (s.booked() - before) / sample["seconds"]
 
 
 def fill(bench, s, orders):
@@ -37,12 +37,12 @@ def drain(bench, s, consumers=CONSUMERS):
     rate = bench.last(DRAIN)["rate"] if DRAIN in bench.samples else 10_000
     fill(bench, s, int(1.5 * rate * (2 * SECONDS + START_SECONDS)))
     s.start_worker(consumers)
-    first = s.orders()
-    while (before := s.orders()) == first:
+    first = s.booked()
+    while (before := s.booked()) == first:
         time.sleep(0.01)
     started = time.monotonic()
     time.sleep(2 * SECONDS)
-    sample = {"rate": (s.orders() - before) / (time.monotonic() - started)}
+    sample = {"rate": (s.booked() - before) / (time.monotonic() - started)}
     s.stop_worker()
     if s.depth() == 0:
         print("the worker could have done more", file=sys.stderr)
