@@ -77,7 +77,7 @@ class Queue:
 
 
 class Outboxes:
-    """With QUEUE=redis: the streams of all SKUs together."""
+    """The streams of all SKUs together; with QUEUE=redis, the queue."""
 
     def __init__(self, redis):
         self._redis = redis

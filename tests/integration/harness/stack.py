@@ -224,9 +224,7 @@ class Stack:
 
     def is_quiet(self):
         """No order of any sale is on its way."""
-        skus = self.redis.smembers("fs:sales")
-        return (not any(self.outbox(sku) for sku in skus)
-                and self.queue.depth() == 0)
+        return Outboxes(self.redis).depth() == self.queue.depth() == 0
 
     def wait_settled(self, sku, orders, timeout=60):
         """Exactly these orders of the SKU are confirmed in MySQL, and
