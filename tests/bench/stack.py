@@ -227,7 +227,7 @@ class Stack:
     def booked(self):
         """Confirmed orders of one unit, without counting them: of millions
         that would take longer than the sample."""
-        return int(self.mysql("SELECT SUM(sold) FROM sales"))
+        return int(self.mysql("SELECT COALESCE(SUM(sold), 0) FROM sales"))
 
     @property
     def redis_socket(self):
