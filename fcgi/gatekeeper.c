@@ -72,7 +72,7 @@ struct gatekeeper {
 	struct redis *ear; /* the connection that is subscribed */
 	struct markers *markers;
 	TAILQ_HEAD(, gate) gates; /* who was looked at longest ago first */
-	unsigned n;
+	unsigned n, shut;
 	unsigned long leases; /* so many were asked for */
 	unsigned long ticks;
 	bool leaving;
@@ -97,6 +97,17 @@ name_markers(const struct gate *gate, char names[2][MARKER_NAME_SIZE])
 }
 
 static void
+set_suffix(struct gate *gate, const char *suffix)
+{
+	struct gatekeeper *k = gate->keeper;
+
+	k->shut -= gate->suffix != NULL;
+	k->shut += suffix != NULL;
+	gate->suffix = suffix;
+	metrics_set(STAT_GATES_SHUT, k->shut);
+}
+
+static void
 remove_markers(struct gate *gate)
 {
 	char names[2][MARKER_NAME_SIZE];
@@ -105,7 +116,7 @@ remove_markers(struct gate *gate)
 		return;
 	for (unsigned i = 0, n = name_markers(gate, names); i < n; i++)
 		markers_remove(gate->keeper->markers, names[i]);
-	gate->suffix = NULL;
+	set_suffix(gate, NULL);
 }
 
 /* The body that a responder would answer with. */
@@ -151,7 +162,7 @@ put_markers(struct gate *gate, const char *refusal, int64_t opens_at)
 		return; /* a refusal that only responders know */
 	if (gate->suffix != suffix)
 		remove_markers(gate);
-	gate->suffix = suffix;
+	set_suffix(gate, suffix);
 	for (unsigned i = 0, n = name_markers(gate, names); i < n; i++)
 		markers_put(gate->keeper->markers, names[i], body, len);
 }
@@ -272,18 +283,6 @@ watch_lease(struct gate *gate)
 		look(gate);
 }
 
-/* By itself, for a look moves a gate to the end of the list. */
-static unsigned
-count_shut(const struct gatekeeper *k)
-{
-	const struct gate *gate;
-	unsigned shut = 0;
-
-	TAILQ_FOREACH(gate, &k->gates, link)
-	shut += gate->suffix != NULL;
-	return shut;
-}
-
 static void
 on_tick(struct ev_loop *loop, ev_timer *timer, int events)
 {
@@ -302,7 +301,6 @@ on_tick(struct ev_loop *loop, ev_timer *timer, int events)
 			look(gate);
 	}
 	markers_extend(k->markers, now);
-	metrics_set(STAT_GATES_SHUT, count_shut(k));
 	if (k->ticks++ % LIST_EVERY == 0)
 		sale_list(k->redis, on_listed, k);
 }
