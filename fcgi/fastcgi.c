@@ -358,40 +358,37 @@ fastcgi_drain(struct fastcgi *edge, bool has_successor)
 /* --- Replying --- */
 
 static const char *
-reason(int status)
+status_line(int status)
 {
 	static const struct {
 		int status;
-		const char *phrase;
-	} reasons[] = {
-	    {200, "OK"},
-	    {202, "Accepted"},
-	    {400, "Bad Request"},
-	    {401, "Unauthorized"},
-	    {404, "Not Found"},
-	    {405, "Method Not Allowed"},
-	    {409, "Conflict"},
-	    {413, "Content Too Large"},
-	    {415, "Unsupported Media Type"},
-	    {422, "Unprocessable Content"},
-	    {503, "Service Unavailable"},
+		const char *line;
+	} lines[] = {
+	    {200, "Status: 200 OK\r\n"},
+	    {202, "Status: 202 Accepted\r\n"},
+	    {400, "Status: 400 Bad Request\r\n"},
+	    {401, "Status: 401 Unauthorized\r\n"},
+	    {404, "Status: 404 Not Found\r\n"},
+	    {405, "Status: 405 Method Not Allowed\r\n"},
+	    {409, "Status: 409 Conflict\r\n"},
+	    {413, "Status: 413 Content Too Large\r\n"},
+	    {415, "Status: 415 Unsupported Media Type\r\n"},
+	    {422, "Status: 422 Unprocessable Content\r\n"},
+	    {503, "Status: 503 Service Unavailable\r\n"},
 	};
 
-	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
-		if (reasons[i].status == status)
-			return reasons[i].phrase;
-	return "Internal Server Error";
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		if (lines[i].status == status)
+			return lines[i].line;
+	return "Status: 500 Internal Server Error\r\n";
 }
 
 static void
 compose_head(struct text *t, int status, const char *content_type,
     const char *headers, size_t body_len)
 {
-	text_add(t, "Status: ");
-	text_add_number(t, status);
-	text_add(t, " ");
-	text_add(t, reason(status));
-	text_add(t, "\r\nContent-Type: ");
+	text_add(t, status_line(status));
+	text_add(t, "Content-Type: ");
 	text_add(t, content_type);
 	text_add(t, "\r\nContent-Length: ");
 	text_add_number(t, (int64_t)body_len);

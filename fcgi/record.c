@@ -58,34 +58,40 @@ copy_value(const uint8_t *value, size_t len, char *out, size_t size)
 	out[n] = '\0';
 }
 
-static bool
-is_name(const uint8_t *name, size_t len, const char *wanted)
-{
-	return len == strlen(wanted) && memcmp(name, wanted, len) == 0;
-}
+/* The parameters that are read, and where they go. */
+#define PARAM(name, member)                                      \
+	{                                                        \
+		name, sizeof(name) - 1,                          \
+		    offsetof(struct record_request, member),     \
+		    sizeof(((struct record_request *)0)->member) \
+	}
+
+static const struct {
+	const char *name;
+	size_t name_len, place, size; /* bytes */
+} wanted[] = {
+    PARAM("REQUEST_METHOD", method),
+    PARAM("SCRIPT_NAME", path),
+    PARAM("CONTENT_TYPE", content_type),
+    PARAM("HTTP_AUTHORIZATION", authorization),
+    PARAM("HTTP_IDEMPOTENCY_KEY", idempotency_key),
+};
 
 static void
 take_param(struct record_request *r, const uint8_t *name, size_t name_len,
     const uint8_t *value, size_t len)
 {
-	const struct {
-		const char *name;
-		char *out;
-		size_t size;
-	} wanted[] = {
-	    {"REQUEST_METHOD", r->method, sizeof(r->method)},
-	    {"SCRIPT_NAME", r->path, sizeof(r->path)},
-	    {"CONTENT_TYPE", r->content_type, sizeof(r->content_type)},
-	    {"HTTP_AUTHORIZATION", r->authorization, sizeof(r->authorization)},
-	    {"HTTP_IDEMPOTENCY_KEY", r->idempotency_key,
-		sizeof(r->idempotency_key)},
-	};
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+		char *out = (char *)r + wanted[i].place;
 
-	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
-		if (is_name(name, name_len, wanted[i].name))
-			copy_value(value, len, wanted[i].out, wanted[i].size);
-	if (is_name(name, name_len, "SCRIPT_NAME") && len >= sizeof(r->path))
-		r->path[0] = '\0'; /* half a path is another path */
+		if (name_len != wanted[i].name_len ||
+		    memcmp(name, wanted[i].name, name_len) != 0)
+			continue;
+		copy_value(value, len, out, wanted[i].size);
+		if (out == r->path && len >= sizeof(r->path))
+			r->path[0] = '\0'; /* half a path is another path */
+		return;
+	}
 }
 
 static bool

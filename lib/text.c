@@ -1,7 +1,5 @@
 #include "text.h"
 
-#include <string.h>
-
 char *
 text_put_digits(char *out, uint64_t number)
 {
@@ -16,8 +14,16 @@ text_put_digits(char *out, uint64_t number)
 	return out;
 }
 
-static void
-add(struct text *t, const char *piece, size_t len)
+void
+text_begin(struct text *t, char *buf, size_t size)
+{
+	t->start = t->at = buf;
+	t->end = buf + size - 1;
+	*buf = '\0';
+}
+
+void
+text_add_bytes(struct text *t, const char *piece, size_t len)
 {
 	size_t room = (size_t)(t->end - t->at);
 
@@ -29,20 +35,6 @@ add(struct text *t, const char *piece, size_t len)
 }
 
 void
-text_begin(struct text *t, char *buf, size_t size)
-{
-	t->start = t->at = buf;
-	t->end = buf + size - 1;
-	*buf = '\0';
-}
-
-void
-text_add(struct text *t, const char *piece)
-{
-	add(t, piece, strlen(piece));
-}
-
-void
 text_add_number(struct text *t, int64_t number)
 {
 	char digits[1 + TEXT_DIGITS_MAX], *end = digits;
@@ -51,7 +43,7 @@ text_add_number(struct text *t, int64_t number)
 		*end++ = '-';
 	end = text_put_digits(
 	    end, number < 0 ? -(uint64_t)number : (uint64_t)number);
-	add(t, digits, (size_t)(end - digits));
+	text_add_bytes(t, digits, (size_t)(end - digits));
 }
 
 static void

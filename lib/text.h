@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* What does not fit into the buffer is left out; it ends with NUL always. */
 struct text {
@@ -15,12 +16,19 @@ struct text {
 
 /* size: bytes of the buffer, at least 1. */
 void text_begin(struct text *, char *buf, size_t size);
-void text_add(struct text *, const char *);
+void text_add_bytes(struct text *, const char *, size_t len);
 void text_add_number(struct text *, int64_t);
 
 /* A member of a JSON object, with a comma before it.  Nothing is escaped. */
 void text_add_member(struct text *, const char *name, const char *value);
 void text_add_number_member(struct text *, const char *name, int64_t value);
+
+/* Here, so that the length of a literal is known when it is compiled. */
+static inline void
+text_add(struct text *t, const char *piece)
+{
+	text_add_bytes(t, piece, strlen(piece));
+}
 
 /* Bytes so far. */
 size_t text_len(const struct text *);
