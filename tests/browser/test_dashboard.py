@@ -81,6 +81,19 @@ def test_open_pause_resume_close(stack, dashboard):
     assert stack.web.stock("d.chair")["priceMinor"] == 1999
 
 
+@pytest.mark.parametrize("currency, price, minor", [
+    ("JPY", "1200", 1200), ("KWD", "1.234", 1234)])
+def test_a_price_in_the_currency_of_the_sale(
+        stack, dashboard, new_sale, currency, price, minor):
+    sku = new_sale(currency=currency)
+    dashboard.shows(f"#sales [data-sku='{sku}']", "on sale")
+    dashboard.fill("#open-sku", sku).fill("#open-stock", 7)
+    dashboard.fill("#open-price", price).click("#open-form button")
+    dashboard.shows("#open-word", "7 units")
+    sale = stack.web.stock(sku)
+    assert (sale["priceMinor"], sale["currency"]) == (minor, currency)
+
+
 def test_numbers_follow_what_happens(stack, dashboard, new_sale):
     sku = new_sale(stock=100, limit=0)
     for n in range(30):

@@ -3,7 +3,7 @@
 import { serverNow } from "../shared/clock.js";
 import { element, mark, write } from "../shared/dom.js";
 import { resetSale, setState } from "../shared/engine.js";
-import { formatNumber } from "../shared/text.js";
+import { currencyDigits, formatNumber } from "../shared/text.js";
 
 const TONES = {
   on_sale: "good", not_open: "caution", paused: "caution",
@@ -60,9 +60,13 @@ class Row {
   }
 }
 
-/** {update(sales)}; admin: runs what needs the token, look: asks again. */
+/**
+ * {update(sales), currencyOf(sku)}; admin: runs what needs the token, look:
+ * asks again.
+ */
 export function makeSales({ body, word }, admin, look) {
   const rows = new Map();
+  let known = [];
 
   async function press(sku, state) {
     try {
@@ -76,6 +80,7 @@ export function makeSales({ body, word }, admin, look) {
 
   return {
     update(sales) {
+      known = sales;
       for (const [sku, row] of rows) {
         if (!sales.some((sale) => sale.sku === sku)) {
           row.root.remove();
@@ -90,11 +95,14 @@ export function makeSales({ body, word }, admin, look) {
         rows.get(sale.sku).update(sale);
       }
     },
+    currencyOf(sku) { // USD: what the engine takes for a new sale
+      return known.find((sale) => sale.sku === sku)?.currency ?? "USD";
+    },
   };
 }
 
 /** What the form says, as POST /reset wants it; what is empty stays. */
-function readSale(field) {
+function readSale(field, sales) {
   const sale = { sku: field("sku").value, stock: Number(field("stock").value) };
   const delay = Number(field("delay").value);
   sale.opensAt = delay > 0 ? Math.round(serverNow() + delay * 1000) : 0;
@@ -102,7 +110,8 @@ function readSale(field) {
     sale.name = field("name").value;
   }
   if (field("price").value !== "") {
-    sale.priceMinor = Math.round(Number(field("price").value) * 100);
+    const digits = currencyDigits(sales.currencyOf(sale.sku));
+    sale.priceMinor = Math.round(Number(field("price").value) * 10 ** digits);
   }
   if (field("limit").value !== "") {
     sale.limit = Number(field("limit").value);
@@ -110,7 +119,7 @@ function readSale(field) {
   return sale;
 }
 
-export function watchOpenForm(form, word, admin, look) {
+export function watchOpenForm(form, word, sales, admin, look) {
   const field = (name) => document.getElementById(`open-${name}`);
   let busy = false;
 
@@ -121,7 +130,8 @@ export function watchOpenForm(form, word, admin, look) {
     }
     busy = true;
     try {
-      const sale = await admin((token) => resetSale(token, readSale(field)));
+      const sale = await admin((token) =>
+        resetSale(token, readSale(field, sales)));
       say(word, `${sale.name}: ${formatNumber(sale.total)} units.`, "good");
     } catch (error) {
       say(word, error.message, "bad");

@@ -6,15 +6,23 @@ export function formatNumber(n) {
   return numbers.format(n);
 }
 
-/** 79900, "USD" -> "$799.00"; the digits after the point are the currency's. */
-export function formatMoney(minor, currency) {
+function moneyFormat(currency) {
   try {
-    const format = new Intl.NumberFormat("en", { style: "currency", currency });
-    const digits = format.resolvedOptions().maximumFractionDigits;
-    return format.format(minor / 10 ** digits);
+    return new Intl.NumberFormat("en", { style: "currency", currency });
   } catch {
-    return `${minor / 100} ${currency}`; // three letters that are no currency
+    return null; // three letters that are no currency
   }
+}
+
+/** "USD" -> 2, "JPY" -> 0: digits after the point, of the smallest unit. */
+export function currencyDigits(currency) {
+  return moneyFormat(currency)?.resolvedOptions().maximumFractionDigits ?? 2;
+}
+
+/** 79900, "USD" -> "$799.00". */
+export function formatMoney(minor, currency) {
+  const amount = minor / 10 ** currencyDigits(currency);
+  return moneyFormat(currency)?.format(amount) ?? `${amount} ${currency}`;
 }
 
 /** 3723000 -> "1:02:03"; days where there are any. */
