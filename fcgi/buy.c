@@ -22,7 +22,6 @@
 #include "reply.h"
 #include "responder.h"
 #include "stats.h"
-#include "text.h"
 
 #define USER_RULE "must be 1 to 128 printable ASCII characters, no space"
 
@@ -69,18 +68,11 @@ reply_refused(struct exchange *x, const struct reservation *r)
 	    [RESERVE_UNAVAILABLE] = PROBLEM_UNAVAILABLE,
 	    [RESERVE_UNKNOWN] = PROBLEM_UNAVAILABLE,
 	};
-	struct problem_detail d = {.sku = r->order.sku};
-	char members[64];
-	struct text t;
+	const struct problem_detail d = {.sku = r->order.sku,
+	    .remaining = r->remaining,
+	    .limit = r->limit,
+	    .opens_at = r->opens_at};
 
-	text_begin(&t, members, sizeof(members));
-	if (r->outcome == RESERVE_SOLD_OUT)
-		text_add_number_member(&t, "remaining", r->remaining);
-	else if (r->outcome == RESERVE_LIMIT_REACHED)
-		text_add_number_member(&t, "limit", r->limit);
-	else if (r->outcome == RESERVE_NOT_OPEN)
-		text_add_number_member(&t, "opensAt", r->opens_at);
-	d.members = members;
 	problem_reply(x, problems[r->outcome], &d);
 }
 

@@ -41,7 +41,6 @@
 #include "redis.h"
 #include "sale.h"
 #include "stats.h"
-#include "text.h"
 
 #define GATES_MAX 1024	/* SKUs; others are refused by the responders */
 #define TICK 0.1	/* seconds */
@@ -133,16 +132,9 @@ compose(const struct gate *gate, const char *refusal, int64_t opens_at,
 	    {"closed", PROBLEM_CLOSED},
 	    {"paused", PROBLEM_PAUSED},
 	};
-	struct problem_detail d = {.sku = gate->sku};
-	char members[64];
-	struct text t;
+	const struct problem_detail d = {
+	    .sku = gate->sku, .opens_at = opens_at};
 
-	text_begin(&t, members, sizeof(members));
-	if (strcmp(refusal, "sold_out") == 0)
-		text_add_number_member(&t, "remaining", 0);
-	else if (strcmp(refusal, "not_open") == 0)
-		text_add_number_member(&t, "opensAt", opens_at);
-	d.members = members;
 	for (size_t i = 0; i < sizeof(problems) / sizeof(problems[0]); i++)
 		if (strcmp(refusal, problems[i].refusal) == 0)
 			return problem_compose(

@@ -79,6 +79,12 @@ problem_compose(char *body, size_t size, enum problem problem,
 		text_add_member(&t, "sku", d->sku);
 	if (d->field != NULL)
 		text_add_member(&t, "field", d->field);
+	if (problem == PROBLEM_SOLD_OUT)
+		text_add_number_member(&t, "remaining", d->remaining);
+	else if (problem == PROBLEM_LIMIT_REACHED)
+		text_add_number_member(&t, "limit", d->limit);
+	else if (problem == PROBLEM_NOT_OPEN)
+		text_add_number_member(&t, "opensAt", d->opens_at);
 	if (d->members != NULL)
 		text_add(&t, d->members);
 	text_add(&t, "}\n");

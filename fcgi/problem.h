@@ -33,6 +33,9 @@ struct problem_detail {
 	const char *sku;     /* NULL = none; has to be valid */
 	const char *field;   /* of PROBLEM_BAD_FIELD */
 	const char *headers; /* further header lines, or NULL */
+	int64_t remaining;   /* units; of PROBLEM_SOLD_OUT */
+	int64_t limit;	     /* units for a buyer; of PROBLEM_LIMIT_REACHED */
+	int64_t opens_at;    /* ms since 1970; of PROBLEM_NOT_OPEN */
 	/* further members, each with its leading comma and without anything
 	 * that would need escaping, or NULL: ",\"remaining\":1" */
 	const char *members;

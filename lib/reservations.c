@@ -254,6 +254,15 @@ read_situation(struct batch *b, const struct redis_value *v)
 }
 
 static void
+answer_each(struct batch *b, const struct redis_value *v)
+{
+	for (size_t i = 0; i < b->n; i++)
+		read_answer(v, redis_at(v, AT_ANSWERS + i),
+		    &b->questions[i]->reservation);
+	answer_all(b);
+}
+
+static void
 read_answers(struct batch *b, const struct redis_value *v)
 {
 	const char *status = redis_text(redis_at(v, AT_STATUS));
@@ -266,19 +275,13 @@ read_answers(struct batch *b, const struct redis_value *v)
 		return;
 	}
 	read_situation(b, v);
-	if (strcmp(status, "no_sale") == 0) {
+	if (strcmp(status, "no_sale") == 0)
 		sale_check_absence(
 		    b->owner->redis, b->sku, NULL, on_absence_checked, b);
-		return;
-	}
-	if (refuses) {
+	else if (refuses)
 		answer_all_alike(b, read_refusal(status));
-		return;
-	}
-	for (size_t i = 0; i < b->n; i++)
-		read_answer(v, redis_at(v, AT_ANSWERS + i),
-		    &b->questions[i]->reservation);
-	answer_all(b);
+	else
+		answer_each(b, v);
 }
 
 static void
