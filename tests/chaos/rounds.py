@@ -67,6 +67,13 @@ def draw_short(seed):
             for n, names in enumerate(rounds, 1)]
 
 
+def draw_again(seed, number, name):
+    """A round for a fault that found nobody to strike: it comes early, and
+    there is enough for everybody who comes after it."""
+    rng = random.Random(f"{seed}/{number}")
+    return _plan(rng, number, seed, [name], latest=0.4)._replace(stock=500)
+
+
 def _finish(work):
     """Run a fault's second half; what it returns."""
     try:
