@@ -77,7 +77,7 @@ def test_on_a_phone(open_page, new_sale):
 
 def test_a_double_click_is_one_order(stack, open_page, new_sale):
     sku = new_sale(limit=0)
-    page = open_page().on(sku).shows(BUY, "Buy now").double_click(BUY)
+    page = open_page().on(sku).shows(BUY, "Buy now").click_fast(BUY, 2)
     page.shows(WORD, "Confirmed").shows(BUY, "Buy another")
     stack.wait_settled(sku, stack.books.ids(sku))
     assert len(stack.books.ids(sku)) == 1
@@ -104,9 +104,7 @@ def test_a_button_that_changes_its_word_is_not_pressed(
     """Three clicks on one spot, however fast the answer comes."""
     sku = new_sale(limit=0)
     page = open_page().on(sku).shows(BUY, "Buy now")
-    for _ in range(3):
-        page.click(BUY)
-    page.shows(WORD, "Confirmed")
+    page.click_fast(BUY, 3).shows(WORD, "Confirmed")
     assert len(stack.books.ids(sku)) == 1
 
 
@@ -140,11 +138,12 @@ def test_503_and_a_reload_keep_the_key(stack, open_page, new_sale):
 def test_the_countdown_is_the_servers(stack, open_page, new_sale):
     """A phone whose clock is an hour ahead."""
     page = open_page(clock_ahead_ms=3600_000)
-    opens = in_ms(6)
-    page.on(new_sale(opensAt=opens)).shows(BADGE, "Opens soon").shows(".countdown", "00:0")
+    opens = in_ms(15)
+    page.on(new_sale(opensAt=opens)).shows(BADGE, "Opens soon")
+    page.shows(".countdown", "00:")
     page.picture("shop-countdown")
-    page.shows(BUY, "Buy now")
-    assert -1500 < in_ms(0) - opens < 10_000
+    page.shows(BUY, "Buy now", 40)
+    assert -1500 < in_ms(0) - opens < 60_000
     page.click(BUY).shows(WORD, "Confirmed")
 
 

@@ -10,6 +10,7 @@ those that stop parts of the stack keep to stacks that nobody else uses.
 
 import itertools
 import re
+import resource
 import uuid
 
 import pytest
@@ -35,7 +36,7 @@ STACKS = {
     # An SQS that checks signatures and fails on demand.
     "sqs-faults": {"WEB": "nginx", "SQS_SERVER": "standin", "settings": {
         "SQS_TIMEOUT_MS": "2000", "SEND_DEADLINE_MS": "2400",
-        "OUTBOX_AGE_MS": "2500"}},
+        "OUTBOX_AGE_MS": "2500", "RESPONDERS": "2"}},
     # Two Redis and three Sentinels of their own.
     "sentinel": {"WEB": "nginx"},
 }
@@ -43,6 +44,9 @@ EVERYDAY = ("nginx", "lighttpd")
 
 
 def pytest_configure(config):
+    # Some tests hold a thousand connections.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     config.addinivalue_line(
         "markers", "stacks(name, ...): the stacks that these tests run on")
 

@@ -613,4 +613,4 @@ def test_a_keeper_takes_over(stack, new_sale, tmp_path, expect_errors):
                 with contextlib.suppress(ProcessLookupError):
                     processes.kill(pid)
             stack.wait_settled(sku, orders)
-        assert resent(log) > 0
+        eventually(lambda: resent(log) > 0)

@@ -57,7 +57,9 @@ def test_an_order_is_found_at_its_location(stack, new_sale):
     assert seen.status == 200 and seen.type == JSON
     assert seen.json["orderId"] == reply.json["orderId"]
     assert seen.json["quantity"] == 3
-    assert seen.json["status"] in ("queued", "confirmed")
+    # That SQS has it is written after the reply.
+    eventually(lambda: stack.web.get(reply.headers["location"]).json["status"]
+               in ("queued", "confirmed"))
 
 
 def test_the_orders_of_the_sale_before_are_still_found(stack, new_sale):

@@ -160,6 +160,9 @@ def test_redis_that_reads_but_takes_no_writes(stack, new_sale):
     finally:
         stack.redis.config_set("min-replicas-to-write", 0)
     stack.wait_settled(sku, [o.body["orderId"] for o in outcomes])
+    # It says so at the end of its round.
+    eventually(lambda: "messages from the outbox to SQS"
+               in log.read_text()[began:])
     text = log.read_text()[began:]
     assert text.count("cannot take out what is sent") == 1, text
     assert text.count("messages from the outbox to SQS") == 1, text
@@ -241,6 +244,7 @@ def test_a_dead_order_that_redis_cannot_be_told_of(stack, new_sale):
             eventually(lambda: stack.books.ask(
                 "SELECT 1 FROM parked WHERE body LIKE %s", f"%{order}%"))
             # Time to delete what should not be deleted yet.
+            eventually(lambda: stack.queue.depth() == 1)
             stays(lambda: stack.queue.depth() == 1, 2)
             kill_family(stack, "worker")
         eventually(lambda: stack.web.stock(sku)["remaining"] == 5, 60)
@@ -256,6 +260,7 @@ def test_parts_that_are_missing_at_the_start(stack, new_sale):
             stack.sv("restart", "fcgi")
             stack.sv("restart", "worker")
             before = stack.pid("fcgi"), stack.pid("worker")
+            eventually(lambda: stack.web.get("/healthz").status == 200)
             stays(lambda: before == (stack.pid("fcgi"), stack.pid("worker"))
                   and stack.web.get("/healthz").status == 200, 2)
         stack.wait_healed()

@@ -129,7 +129,7 @@ def test_killed_in_the_middle_of_a_haul(stack, new_sale):
         orders = buy_some(stack, sku, 40)
         eventually(lambda: held(stack, sku) > 0)
         kill_worker(stack)
-    assert stack.outbox(sku) == 40
+        assert stack.outbox(sku) == 40
     stack.wait_settled(sku, orders)
     assert stack.books.sales(sku)[0]["sold"] == 40
 

@@ -166,6 +166,7 @@ def test_orders_that_only_the_outbox_has(stack, new_sale, tmp_path):
 
 def test_a_reset_that_mysql_does_not_know_yet(stack, new_sale):
     """The orders of the sale before are not those of the new one."""
+    stack.redis.config_set("appendfsync", "always")
     sku = new_sale(stock=10)
     order = stack.web.buy(sku, "alice").json["orderId"]
     stack.wait_settled(sku, [order])
