@@ -1,9 +1,9 @@
 /*
- * Batches of reservations.  The first request of a turn of the loop opens a
- * batch of its SKU, others join it, and before the loop sleeps it is sent,
- * unless calls are under way: what comes meanwhile shares the next.  So a
- * lone buyer waits for nobody, nobody for more than one call, and the more is
- * going on the less each of them costs.
+ * Batches of reservations.  The first request opens a batch of its SKU, others
+ * join it, and before the loop sleeps it is sent, unless calls were under way
+ * when it was opened: then it waits for their answers, and what comes
+ * meanwhile joins.  So a lone buyer waits for nobody, nobody for calls that
+ * began after he came, and the more is going on the less each of them costs.
  *
  * A sale that refused everybody the last time is first asked whether it still
  * does, without naming anybody: the answer is as true and costs the same for
@@ -45,6 +45,7 @@ struct batch {
 	TAILQ_ENTRY(batch) link; /* while it is open */
 	struct reservations *owner;
 	char sku[SKU_MAX + 1];
+	uint64_t after; /* so many answers it leaves */
 	bool has_keys;
 	size_t n, named; /* buyers; those whom the call under way names */
 	struct question *questions[BATCH_MAX];
@@ -55,7 +56,7 @@ struct reservations {
 	struct redis *redis;
 	ev_prepare before_sleep;
 	TAILQ_HEAD(, batch) open;
-	unsigned under_way; /* calls that are not answered yet */
+	uint64_t called, answered; /* calls; Redis answers in their order */
 	SLIST_HEAD(, question) spares;
 	unsigned n_spares;
 	char refusing[REFUSING_MAX][SKU_MAX + 1];
@@ -291,7 +292,8 @@ on_reserved(enum err err, const struct redis_value *v, void *arg)
 	struct batch *b = arg;
 	struct reservations *r = b->owner;
 
-	if (--r->under_way == 0 && !TAILQ_EMPTY(&r->open))
+	r->answered++;
+	if (!TAILQ_EMPTY(&r->open))
 		ev_prepare_start(r->loop, &r->before_sleep);
 	if (err == ERR_REFUSED && log_rate_ok(&last_line))
 		log_error("reserve: Redis says: %s", redis_text(v));
@@ -313,7 +315,7 @@ call_script(struct batch *b, size_t named)
 	struct arguments a;
 
 	b->named = named;
-	r->under_way++;
+	r->called++;
 	arguments_init(&a);
 	arguments_add_key(&a, b->sku, "sale");
 	arguments_add_key(&a, b->sku, "buyers");
@@ -349,9 +351,7 @@ on_before_sleep(struct ev_loop *loop, ev_prepare *watcher, int events)
 
 	(void)events;
 	ev_prepare_stop(loop, watcher);
-	if (r->under_way > 0)
-		return;
-	while ((b = TAILQ_FIRST(&r->open)) != NULL)
+	while ((b = TAILQ_FIRST(&r->open)) != NULL && b->after <= r->answered)
 		send_batch(r, b);
 }
 
@@ -368,6 +368,7 @@ batch_open(struct reservations *r, const char *sku)
 	if ((b = malloc(sizeof(*b))) == NULL)
 		abort(); /* a kilobyte: nothing can be answered any more */
 	b->owner = r;
+	b->after = r->called;
 	b->n = 0;
 	b->has_keys = false;
 	memcpy(b->sku, sku, strlen(sku) + 1);

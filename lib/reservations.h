@@ -1,7 +1,7 @@
 /*
- * Reservations: units taken from a sale in Redis by lua/reserve.lua.  All that
- * are asked for in one turn of the event loop go to Redis in one call of the
- * script for each SKU.
+ * Reservations: units taken from a sale in Redis by lua/reserve.lua.  Those of
+ * one SKU that are asked for in one turn of the event loop, or while calls
+ * from before are under way, go to Redis in one call of the script.
  */
 #ifndef FLASHSALE_RESERVATIONS_H
 #define FLASHSALE_RESERVATIONS_H
@@ -54,8 +54,9 @@ void reservations_free(struct reservations *);
 
 /*
  * Take wanted->quantity units of wanted->sku for wanted->user_id under
- * wanted->id and, unless "", wanted->request_key.  One round trip; two when
- * the sale refused everybody the last time and does so no more.
+ * wanted->id and, unless "", wanted->request_key.  One round trip, after those
+ * under way; two when the sale refused everybody the last time and does so no
+ * more.
  */
 void reservations_ask(
     struct reservations *, const struct order *wanted, reserve_fn *, void *arg);

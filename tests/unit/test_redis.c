@@ -4,13 +4,10 @@
  */
 #include <setjmp.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -18,15 +15,13 @@
 #include "eventually.h"
 #include "log.h"
 #include "redis.h"
+#include "redis_server.h"
 #include "sale.h"
 
 #define TIMEOUT_MS 300
 
-extern char **environ;
-
 static struct {
-	char dir[64], path[96], url[128];
-	pid_t server;
+	struct redis_server server;
 	struct ev_loop *loop;
 	struct redis *redis;
 	/* the last answer */
@@ -35,27 +30,6 @@ static struct {
 	char text[256];
 	int64_t number;
 } t;
-
-static void
-start_server(void)
-{
-	char socket[] = "--unixsocket", port[] = "--port", zero[] = "0",
-	     save[] = "--save", none[] = "", dir[] = "--dir",
-	     log[] = "--logfile", null[] = "/dev/null", name[] = "redis-server";
-	char *argv[] = {name, port, zero, socket, t.path, save, none, dir,
-	    t.dir, log, null, NULL};
-
-	assert_int_equal(
-	    posix_spawnp(&t.server, name, NULL, NULL, argv, environ), 0);
-}
-
-static void
-stop_server(void)
-{
-	kill(t.server, SIGKILL);
-	kill(t.server, SIGCONT);
-	waitpid(t.server, NULL, 0);
-}
 
 static void
 on_answer(enum err err, const struct redis_value *v, void *arg)
@@ -83,15 +57,11 @@ set_up(void **state)
 
 	(void)state;
 	memset(&t, 0, sizeof(t));
-	snprintf(t.dir, sizeof(t.dir), "/tmp/test_redis.XXXXXX");
-	assert_non_null(mkdtemp(t.dir));
-	snprintf(t.path, sizeof(t.path), "%s/s", t.dir);
-	snprintf(t.url, sizeof(t.url), "unix://%s", t.path);
 	t.loop = ev_loop_new(EVFLAG_AUTO);
 	eventually_start_tick(t.loop, &tick);
-	start_server();
-	assert_int_equal(
-	    redis_new(&t.redis, t.loop, t.url, TIMEOUT_MS, why, sizeof(why)),
+	redis_server_new(&t.server);
+	assert_int_equal(redis_new(&t.redis, t.loop, t.server.url, TIMEOUT_MS,
+			     why, sizeof(why)),
 	    ERR_OK);
 	EVENTUALLY(t.loop, redis_is_ready(t.redis));
 	return 0;
@@ -103,9 +73,7 @@ tear_down(void **state)
 	(void)state;
 	redis_free(t.redis);
 	ev_loop_destroy(t.loop);
-	stop_server();
-	unlink(t.path);
-	rmdir(t.dir);
+	redis_server_free(&t.server);
 	return 0;
 }
 
@@ -155,13 +123,13 @@ static void
 test_hanging_server_is_a_timeout(void **state)
 {
 	(void)state;
-	kill(t.server, SIGSTOP);
+	kill(t.server.pid, SIGSTOP);
 	ASK("SET", "k", "1");
 	assert_int_equal(t.err, ERR_TIMEOUT);
 	assert_false(redis_is_ready(t.redis));
 	ASK("SET", "k", "2"); /* not sent: nobody is kept waiting */
 	assert_int_equal(t.err, ERR_UNAVAILABLE);
-	kill(t.server, SIGCONT);
+	kill(t.server.pid, SIGCONT);
 	EVENTUALLY(t.loop, redis_is_ready(t.redis));
 	ASK("PING");
 	assert_int_equal(t.err, ERR_OK);
@@ -171,15 +139,15 @@ static void
 test_server_that_dies_and_returns(void **state)
 {
 	(void)state;
-	kill(t.server, SIGSTOP);
+	kill(t.server.pid, SIGSTOP);
 	redis_call(t.redis, on_answer, NULL, "SET", "k", "1", NULL);
 	ev_run(t.loop, EVRUN_ONCE);
-	stop_server();
+	redis_server_kill(&t.server);
 	EVENTUALLY(t.loop, t.answers == 1);
 	assert_int_equal(t.err, ERR_TIMEOUT); /* it may have happened */
 	ASK("PING");
 	assert_int_equal(t.err, ERR_UNAVAILABLE);
-	start_server();
+	redis_server_start(&t.server);
 	EVENTUALLY(t.loop, redis_is_ready(t.redis));
 	ASK("PING");
 	assert_string_equal(t.text, "PONG");
@@ -191,14 +159,14 @@ test_free_answers_what_waits(void **state)
 	char why[128];
 
 	(void)state;
-	kill(t.server, SIGSTOP);
+	kill(t.server.pid, SIGSTOP);
 	redis_call(t.redis, on_answer, NULL, "PING", NULL);
 	redis_free(t.redis);
 	assert_int_equal(t.answers, 1);
 	assert_int_equal(t.err, ERR_TIMEOUT);
-	kill(t.server, SIGCONT);
-	assert_int_equal(
-	    redis_new(&t.redis, t.loop, t.url, TIMEOUT_MS, why, sizeof(why)),
+	kill(t.server.pid, SIGCONT);
+	assert_int_equal(redis_new(&t.redis, t.loop, t.server.url, TIMEOUT_MS,
+			     why, sizeof(why)),
 	    ERR_OK);
 }
 
@@ -210,7 +178,7 @@ tell_server(const char *host, const char *port)
 	struct redis *redis;
 	unsigned before = t.answers;
 
-	snprintf(address.path, sizeof(address.path), "%s", t.path);
+	snprintf(address.path, sizeof(address.path), "%s", t.server.path);
 	assert_int_equal(
 	    redis_new_bare(&redis, t.loop, "test", &address, TIMEOUT_MS),
 	    ERR_OK);
@@ -292,12 +260,12 @@ test_absence(void **state)
 	assert_false(is_absent("x", NULL));
 	assert_false(is_absent("x", "o1"));
 	assert_true(is_absent("x", "o2"));
-	stop_server();
-	unlink(t.path);
+	redis_server_kill(&t.server);
+	unlink(t.server.path);
 	EVENTUALLY(t.loop, !redis_is_ready(t.redis));
 	sale_check_absence(t.redis, "x", NULL, on_absence, NULL);
 	EVENTUALLY(t.loop, t.err != ERR_OK);
-	start_server();
+	redis_server_start(&t.server);
 }
 
 int
