@@ -290,6 +290,7 @@ on_sale_hash(enum err err, const struct redis_value *v, void *arg)
 {
 	struct question *q = arg;
 
+	log_refusal(q, err, v);
 	if (err == ERR_OK &&
 	    !sale_read_view(v, redis_run_id(q->redis), &q->seen))
 		err = ERR_NOT_FOUND;
@@ -325,6 +326,7 @@ on_outbox_length(enum err err, const struct redis_value *v, void *arg)
 {
 	struct question *q = arg;
 
+	log_refusal(q, err, v);
 	q->seen.outbox = redis_int(v);
 	if (q->err != ERR_OK)
 		err = q->err;
