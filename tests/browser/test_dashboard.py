@@ -94,6 +94,17 @@ def test_a_price_in_the_currency_of_the_sale(
     assert (sale["priceMinor"], sale["currency"]) == (minor, currency)
 
 
+def test_a_price_of_a_sale_that_the_table_does_not_show(
+        stack, dashboard, new_sale):
+    """It shows 64."""
+    sku = new_sale(currency="JPY")
+    stack.redis.srem("fs:sales", sku)
+    dashboard.fill("#open-sku", sku).fill("#open-stock", 8)
+    dashboard.fill("#open-price", 1200).click("#open-form button")
+    dashboard.shows("#open-word", "8 units")
+    assert stack.web.stock(sku)["priceMinor"] == 1200
+
+
 def test_numbers_follow_what_happens(stack, dashboard, new_sale):
     sku = new_sale(stock=100, limit=0)
     for n in range(30):

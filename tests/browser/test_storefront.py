@@ -135,6 +135,23 @@ def test_503_and_a_reload_keep_the_key(stack, open_page, new_sale):
     assert order["request_key"] == kept["key"]
 
 
+def test_a_later_order_of_another_tab_stays(stack, open_page, new_sale):
+    """This one still waits for its own to be confirmed."""
+    sku = new_sale(limit=0)
+    page = open_page().on(sku).shows(BUY, "Buy now")
+    with stack.without("worker"):
+        page.click(BUY).shows(BUY, "Buy another")
+        [kept] = purchases(page)
+        later = {"orderId": "of-another-tab", "status": "queued"}
+        page.run("for (const name in localStorage) {"
+                 " if (name.startsWith('flashsale.purchase.')) {"
+                 " localStorage.setItem(name, arguments[0]); } }",
+                 json.dumps(later))
+    page.shows(WORD, "Confirmed", 60)
+    assert page.text(".order code") == kept["orderId"]
+    assert purchases(page) == [later]
+
+
 def test_the_countdown_is_the_servers(stack, open_page, new_sale):
     """A phone whose clock is an hour ahead."""
     page = open_page(clock_ahead_ms=3600_000)

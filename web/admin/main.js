@@ -106,7 +106,7 @@ get("leave").addEventListener("click", () => showGate(""));
 const sales = makeSales({
   body: get("sales").tBodies[0], word: get("sales-word"),
 }, admin, look);
-watchOpenForm(get("open-form"), get("open-word"), sales, admin, look);
+watchOpenForm(get("open-form"), get("open-word"), admin, look);
 watchSimulationForm(admin);
 get("no-charts").hidden = globalThis.uPlot !== undefined;
 if (token === null) {

@@ -2,7 +2,7 @@
 
 import { serverNow } from "../shared/clock.js";
 import { element, mark, write } from "../shared/dom.js";
-import { resetSale, setState } from "../shared/engine.js";
+import { fetchSale, resetSale, setState } from "../shared/engine.js";
 import { currencyDigits, formatNumber } from "../shared/text.js";
 
 const TONES = {
@@ -60,13 +60,9 @@ class Row {
   }
 }
 
-/**
- * {update(sales), currencyOf(sku)}; admin: runs what needs the token, look:
- * asks again.
- */
+/** {update(sales)}; admin: runs what needs the token, look: asks again. */
 export function makeSales({ body, word }, admin, look) {
   const rows = new Map();
-  let known = [];
 
   async function press(sku, state) {
     try {
@@ -80,7 +76,6 @@ export function makeSales({ body, word }, admin, look) {
 
   return {
     update(sales) {
-      known = sales;
       for (const [sku, row] of rows) {
         if (!sales.some((sale) => sale.sku === sku)) {
           row.root.remove();
@@ -95,14 +90,23 @@ export function makeSales({ body, word }, admin, look) {
         rows.get(sale.sku).update(sale);
       }
     },
-    currencyOf(sku) { // USD: what the engine takes for a new sale
-      return known.find((sale) => sale.sku === sku)?.currency ?? "USD";
-    },
   };
 }
 
+/** That of the SKU's sale, which a reset leaves as it is. */
+async function currencyOf(sku) {
+  try {
+    return (await fetchSale(sku)).currency;
+  } catch (error) {
+    if (error.code === "no_such_sale") {
+      return "USD"; // what the engine takes for a new one
+    }
+    throw error;
+  }
+}
+
 /** What the form says, as POST /reset wants it; what is empty stays. */
-function readSale(field, sales) {
+async function readSale(field) {
   const sale = { sku: field("sku").value, stock: Number(field("stock").value) };
   const delay = Number(field("delay").value);
   sale.opensAt = delay > 0 ? Math.round(serverNow() + delay * 1000) : 0;
@@ -110,7 +114,7 @@ function readSale(field, sales) {
     sale.name = field("name").value;
   }
   if (field("price").value !== "") {
-    const digits = currencyDigits(sales.currencyOf(sale.sku));
+    const digits = currencyDigits(await currencyOf(sale.sku));
     sale.priceMinor = Math.round(Number(field("price").value) * 10 ** digits);
   }
   if (field("limit").value !== "") {
@@ -119,7 +123,7 @@ function readSale(field, sales) {
   return sale;
 }
 
-export function watchOpenForm(form, word, sales, admin, look) {
+export function watchOpenForm(form, word, admin, look) {
   const field = (name) => document.getElementById(`open-${name}`);
   let busy = false;
 
@@ -130,8 +134,8 @@ export function watchOpenForm(form, word, sales, admin, look) {
     }
     busy = true;
     try {
-      const sale = await admin((token) =>
-        resetSale(token, readSale(field, sales)));
+      const wanted = await readSale(field);
+      const sale = await admin((token) => resetSale(token, wanted));
       say(word, `${sale.name}: ${formatNumber(sale.total)} units.`, "good");
     } catch (error) {
       say(word, error.message, "bad");

@@ -67,6 +67,10 @@ export async function fetchSales() {
   return (await ask("/sales")).sales;
 }
 
+export function fetchSale(sku) {
+  return ask(`/stock/${encodeURIComponent(sku)}`);
+}
+
 export function fetchOrder(sku, orderId) {
   return ask(`/orders/${sku}/${orderId}`);
 }

@@ -161,7 +161,10 @@ export class Purchase {
       }
       const { status } = await fetchOrder(this.sku, orderId);
       if (this.orderId === orderId && status !== this.status) {
-        this.#keep({ ...this.#read(), orderId, status });
+        const kept = this.#read();
+        if (kept?.orderId === orderId) { // no later one of another tab
+          this.#keep({ ...kept, status });
+        }
         this.#become(this.state, { status, refusal: this.refusal });
       }
       return !SETTLED.includes(status);
