@@ -30,6 +30,50 @@ def test_the_token(stack, open_page):
     assert page.run("return sessionStorage.length") == 0
 
 
+def test_the_keyboard_is_in_the_dashboard_after_signing_in(dashboard):
+    assert dashboard.run("return document.activeElement.id") == "dashboard"
+
+
+HISTORY = """
+const [samples] = arguments;
+return import("/admin/history.js").then(({ History }) => {
+  const history = new History();
+  samples.forEach((sample) => history.add(sample));
+  return history.points;
+});
+"""
+
+
+def sample(now, sales, queue=0):
+    """What /admin/stats answers; sales: name -> (taken, confirmed) of 100."""
+    return {
+        "now": now, "requests": {"queued": now},
+        "latency": {"bounds": [1], "counts": [now]},
+        "queue": {"visible": queue, "inFlight": 0, "delayed": 0},
+        "sales": [{"saleId": name, "total": 100, "remaining": 100 - taken,
+                   "confirmed": confirmed, "outbox": 0}
+                  for name, (taken, confirmed) in sales.items()]}
+
+
+def test_a_time_that_nobody_watched_is_a_gap(dashboard):
+    points = dashboard.run(HISTORY, [
+        sample(1000, {}), sample(2000, {}), sample(60000, {}),
+        sample(61000, {})])
+    assert [(p["time"], "all" in p) for p in points] \
+        == [(2, True), (3, False), (60, True), (61, True)]
+
+
+def test_orders_of_a_sale_that_was_reset_are_not_waited_for(dashboard):
+    """One order of it was on its way; then ten of the next, of which the
+    last was taken at 4 s and is on its way at 9."""
+    points = dashboard.run(HISTORY, [
+        sample(1000, {"a": (0, 0)}), sample(2000, {"a": (1, 0)}, queue=1),
+        sample(3000, {"b": (9, 0)}, queue=10),
+        sample(4000, {"b": (10, 8)}, queue=2),
+        sample(9000, {"b": (10, 9)}, queue=1)])
+    assert points[-1]["age"] == 5
+
+
 def test_a_rush_ends_with_exactly_n_orders(stack, dashboard):
     page = dashboard
     page.fill("#simulation-buyers", 300).fill("#simulation-stock", 40)

@@ -76,7 +76,7 @@ class Chart {
 
   update(points) {
     this.columns = [points.map((p) => p.time),
-      ...this.series.map(([, field]) => points.map((p) => p[field]))];
+      ...this.series.map(([, field]) => points.map((p) => p[field] ?? null))];
     this.series.forEach(([, field], i) => {
       write(this.values[i], formatRate(points.at(-1)?.[field] ?? null));
     });

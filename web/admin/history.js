@@ -3,6 +3,7 @@
 
 const KEPT = 180; // points; one a second
 const SHORTEST = 500; // ms between two looks that make a rate
+const LONGEST = 5000; // ms; what happened in a longer pause, nobody has seen
 
 const ACCEPTED = ["queued", "reserved", "replayed"];
 const REFUSED = ["sold_out"];
@@ -44,6 +45,14 @@ function growth(sales, before, measure) {
     0, measure(sale) - (known.get(sale.saleId) ?? 0))));
 }
 
+/** Orders on their way whose sale has ended: nobody tells when they arrive,
+ * so they count as if they had. */
+function unseen(sales, before) {
+  const known = new Set(sales.map((sale) => sale.saleId));
+  return sum(before.filter((sale) => !known.has(sale.saleId))
+    .map((sale) => takenOf(sale) - sale.confirmed));
+}
+
 export class History {
   constructor() {
     this.points = [];
@@ -71,6 +80,9 @@ export class History {
       ...this.latency(stats, last),
       ...this.backlog(stats, last),
     };
+    if (stats.now > last.now + LONGEST) {
+      this.points.push({ time: last.now / 1000 + 1 }); // a gap: no values
+    }
     this.points.push(point);
     this.points.splice(0, this.points.length - KEPT);
     point.age = this.age(point, stats);
@@ -110,7 +122,8 @@ export class History {
   backlog(stats, last) {
     const { queue, sales } = stats;
     this.taken += growth(sales, last.sales, takenOf);
-    this.confirmed += growth(sales, last.sales, (s) => s.confirmed);
+    this.confirmed += growth(sales, last.sales, (s) => s.confirmed)
+      + unseen(sales, last.sales);
     return {
       taken: this.taken,
       remaining: sum(sales.map((s) => s.remaining)),

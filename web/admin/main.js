@@ -55,8 +55,12 @@ async function admin(ask) {
 }
 
 function show(stats) {
+  const signedIn = !get("gate").hidden;
   get("gate").hidden = true;
   get("dashboard").hidden = false;
+  if (signedIn) {
+    get("dashboard").focus(); // the keyboard was at the gate
+  }
   get("leave").hidden = false;
   if (stats.redis === "ok") {
     tell("Live", "good");
