@@ -302,9 +302,9 @@ keys_zone=flashsale:1m max_size=16m inactive=5s use_temp_path=off;"
 		set_line listen "listen 127.0.0.1:$web_port default_server \
 reuseport backlog=4096;"
 		set_line listen6 ''
-		set_line default_sku "default $(default_sku);"
-		set_line with_gate '"POST " POST;'
-		set_line gate "set \$marker $run/gate/\$tenth/\$refusable\$uri;"
+		set_line default_sku "set \$sku $(default_sku);"
+		set_line no_gate '# break;'
+		set_line gate "set \$markers $run/gate/\$tenth/\$request_method;"
 		set_line root "root $web_root;"
 	} >"$STACK_DIR/etc/nginx.sed"
 	sed -f "$STACK_DIR/etc/nginx.sed" "$root/deploy/nginx.conf"

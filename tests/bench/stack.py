@@ -168,8 +168,8 @@ class Stack:
         gate = DIRECTORY / "run/gate"
         self.set(GATE_DIR=gate if wanted else "")
         self.use_responders(PROGRAMS)
-        self._configure_nginx(r'#?("POST " POST;)',
-                              r"\1" if wanted else r"#\1")
+        self._configure_nginx(r"(?m)^\s*(# )?break;$",
+                              "# break;" if wanted else "break;")
         deadline = time.monotonic() + 10
         while wanted and not list(gate.glob(f"*/POST{path}.sold_out")):
             assert time.monotonic() < deadline, f"no marker of {path}"
