@@ -26,16 +26,23 @@ def round_of(bench, s, server, connections, floors):
     s.purge()
 
 
+def late(server, milliseconds, connections):
+    return at(f"{server}: accept, {milliseconds} ms later", connections)
+
+
 def late_round(bench, s, server, connections=1000):
-    """After round_of(): the same, when each answer takes longer."""
-    plain = at(f"{server}: accept", connections)
+    """The same when each answer takes longer, beside the same program in
+    between that holds nothing back: it needs a share of the machine as
+    well."""
     direct = s.env["SQS_ENDPOINT"]
-    with Late(direct, LATE_MS) as way:
-        s.set(AWS_ENDPOINT_URL_SQS=way.url)
-        s.restart_responders()
-        s.beside = way.parts
-        bench.add(at(f"{server}: accept, {LATE_MS} ms later", connections),
-                  bench.accept(s, connections), plain)
+    for milliseconds in (0, LATE_MS):
+        with Late(direct, milliseconds) as way:
+            s.set(AWS_ENDPOINT_URL_SQS=way.url)
+            s.restart_responders()
+            s.beside = way.parts
+            bench.add(late(server, milliseconds, connections),
+                      bench.accept(s, connections),
+                      late(server, 0, connections) if milliseconds else None)
     s.beside = {}
     s.set(AWS_ENDPOINT_URL_SQS=direct)
     s.restart_responders()
