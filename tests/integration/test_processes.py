@@ -130,6 +130,14 @@ def test_children_leave_when_their_master_dies(stack):
         processes.wait_gone(family)
 
 
+def master_and_responder(stack):
+    """None while there are not both: a successor that finds its predecessor's
+    responders still at the socket ends, and then comes the next."""
+    master = stack.pid("fcgi")
+    responders = processes.children(master)
+    return (master, responders[0]) if responders else None
+
+
 def test_killed_under_load_it_is_back_at_once(stack, new_sale, expect_errors):
     """Requests under way may fail; no order that was promised is lost."""
     # The successor may come before the orphans have left the socket.
@@ -138,9 +146,8 @@ def test_killed_under_load_it_is_back_at_once(stack, new_sale, expect_errors):
     with Load(stack.web, sku) as load:
         for turn in range(4):
             seen = len(load.outcomes)
-            master = stack.pid("fcgi")
-            responders = eventually(lambda: processes.children(master))
-            victim = responders[0] if turn % 2 else master
+            both = eventually(lambda: master_and_responder(stack))
+            victim = both[turn % 2]
             processes.kill(victim)
             processes.wait_gone([victim])
             eventually(lambda: len(accepted(load.outcomes[seen:])) > 20,
