@@ -34,16 +34,27 @@ log_init(const char *name, enum log_level level, bool to_syslog)
 	log_to_syslog = to_syslog;
 }
 
+/* Of UTF-8, U+0080 to U+009F: terminals obey these like those of ASCII. */
+static bool
+is_c1_control(const char *text)
+{
+	return (unsigned char)text[0] == 0xc2 &&
+	       (unsigned char)text[1] >= 0x80 && (unsigned char)text[1] < 0xa0;
+}
+
 /* Copy text, control characters as \xNN. Returns the length written. */
 static size_t
 escape(const char *text, char *out, size_t size)
 {
 	size_t n = 0;
 
-	for (; *text != '\0' && n + 5 < size; text++) {
+	for (; *text != '\0' && n + 9 < size; text++) {
 		unsigned char c = (unsigned char)*text;
 
-		if (c < 0x20 || c == 0x7f)
+		if (is_c1_control(text))
+			n += (size_t)snprintf(out + n, size - n, "\\xc2\\x%02x",
+			    (unsigned char)*++text);
+		else if (c < 0x20 || c == 0x7f)
 			n += (size_t)snprintf(out + n, size - n, "\\x%02x", c);
 		else
 			out[n++] = (char)c;

@@ -73,6 +73,8 @@ test_escapes(void **state)
 	(void)state;
 	log_info("%s", "a\nb\r\t\033[31m\177");
 	assert_string_equal(logged(), "info a\\x0ab\\x0d\\x09\\x1b[31m\\x7f\n");
+	log_info("%s", "\xc2\x9b[31m\xc2\xa0");
+	assert_string_equal(logged(), "info \\xc2\\x9b[31m\xc2\xa0\n");
 	log_info("%s", "Caf\xc3\xa9 100%");
 	assert_string_equal(logged(), "info Caf\xc3\xa9 100%\n");
 }
