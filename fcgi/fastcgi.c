@@ -167,7 +167,10 @@ read_first(struct connection *c, uint8_t *buffer)
 	c->is_new = n < 0;
 	if (passed < 0)
 		return n;
-	connection_new(c->edge, passed);
+	if (handover_is_sound(passed))
+		connection_new(c->edge, passed);
+	else
+		close(passed);
 	return 0; /* its carrier is not needed any more */
 }
 

@@ -60,6 +60,17 @@ handover_enqueue(int listen_fd, int fd)
 	return done;
 }
 
+bool
+handover_is_sound(int fd)
+{
+	int domain = -1, type = -1;
+	socklen_t size = sizeof(domain);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
+	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 &&
+	       domain == AF_UNIX && type == SOCK_STREAM;
+}
+
 ssize_t
 handover_read(int fd, void *buffer, size_t size, int *passed)
 {

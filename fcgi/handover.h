@@ -32,6 +32,13 @@ int handover_receive(int channel);
 bool handover_enqueue(int listen_fd, int fd);
 
 /*
+ * May fd have come from handover_enqueue()?  Whoever reaches the socket can
+ * pass a descriptor, and no event loop survives each kind of them: epoll does
+ * not take all, and closing a TCP socket that lingers waits for its peer.
+ */
+bool handover_is_sound(int fd);
+
+/*
  * recv() of what comes first in an accepted connection.  When it brought a
  * connection from handover_enqueue(), that is *passed, else -1.
  */

@@ -1,4 +1,5 @@
 /* The FastCGI edge against raw FastCGI records. */
+#define _GNU_SOURCE /* O_PATH */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -387,6 +388,39 @@ test_connections_survive_without_the_queue(void **state)
 	hand_over_and_go_on();
 }
 
+static void
+pass(int fd)
+{
+	int carrier = client();
+
+	assert_true(handover_send(carrier, fd));
+	turn();
+	close(carrier);
+	close(fd);
+}
+
+/* Anybody at the socket can pass a descriptor. */
+static void
+test_only_connections_are_taken_over(void **state)
+{
+	char reply[4096];
+	int pipe_ends[2], fd = client();
+
+	(void)state;
+	assert_int_equal(pipe(pipe_ends), 0);
+	pass(open("/", O_PATH)); /* epoll refuses it */
+	pass(open("/dev/null", O_RDWR));
+	pass(socket(AF_INET, SOCK_STREAM, 0)); /* its close() may wait */
+	pass(socket(AF_UNIX, SOCK_DGRAM, 0));
+	pass(pipe_ends[0]);
+	close(pipe_ends[1]);
+	send_request(fd, true, "/1", "{}");
+	receive(fd, reply, sizeof(reply));
+	assert_non_null(strstr(reply, "{\"path\":\"/1\"}"));
+	assert_int_equal(fastcgi_connections(t.edge), 1);
+	close(fd);
+}
+
 /* A restart: there is nobody yet, and the listening socket stays. */
 static void
 test_connections_survive_a_restart(void **state)
@@ -428,6 +462,7 @@ main(void)
 	    TEST(test_connections_survive_a_handover),
 	    TEST(test_connections_survive_without_the_queue),
 	    TEST(test_connections_survive_a_restart),
+	    TEST(test_only_connections_are_taken_over),
 	};
 
 	return cmocka_run_group_tests_name("fastcgi", tests, NULL, NULL);
