@@ -32,6 +32,14 @@ def test_stock_follows_the_sale(stack, new_sale):
     assert stack.web.stock(sku)["total"] == 2
 
 
+@pytest.mark.stacks("nginx")
+def test_what_nginx_refuses_looks_like_the_engines(stack, new_sale):
+    sku = new_sale()
+    for headers in ({"If-Match": '"x"'}, {"Transfer-Encoding": "gzip"}):
+        reply = stack.web.request("GET", f"/stock/{sku}", headers=headers)
+        assert_problem(reply, 400, "bad_request")
+
+
 def test_status_when_paused(stack, new_sale):
     sku = new_sale()
     assert stack.cli("pause", sku).returncode == 0
