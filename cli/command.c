@@ -77,7 +77,8 @@ command_sku(
 		command_misused(c, "which SKU?");
 	if (!sku_is_valid(sku, strlen(sku)))
 		command_misused(c,
-		    "\"%s\" cannot be a SKU: 1 to %d of A-Z a-z 0-9 . _ -", sku,
-		    SKU_MAX);
+		    "\"%s\" cannot be a SKU: 1 to %d of A-Z a-z 0-9 . _ -, not "
+		    "only dots",
+		    sku, SKU_MAX);
 	return sku;
 }

@@ -183,18 +183,21 @@ void
 admin_state_handle(struct exchange *x, const char *sku)
 {
 	const struct responder *r = x->responder;
-	json_t *json = body_parse(x);
-	struct body_reader body = {.json = json};
+	struct body_reader body;
+	json_t *json;
 	char name[sizeof("paused")] = "";
 	enum sale_state state;
 
-	if (json == NULL)
+	if (!sku_is_valid(sku, strlen(sku))) {
+		refuse(x, ERR_NOT_FOUND);
 		return;
+	}
+	if ((json = body_parse(x)) == NULL)
+		return;
+	body = (struct body_reader){.json = json};
 	body_text(&body, "state", true, state_is_valid,
 	    "must be open, paused or closed", name, sizeof(name));
-	if (!sku_is_valid(sku, strlen(sku)))
-		refuse(x, ERR_NOT_FOUND);
-	else if (body_is_good(&body, x) && sale_state_parse(name, &state))
+	if (body_is_good(&body, x) && sale_state_parse(name, &state))
 		sale_set_state(r->redis, sku, state, on_state_set, x);
 	json_decref(json);
 }

@@ -92,7 +92,7 @@ read_fields(struct body_reader *body, struct reset *reset)
 	struct sale_change *change = &reset->change;
 
 	body_text(body, "sku", false, sku_is_valid,
-	    "must be 1 to 64 of A-Z a-z 0-9 . _ -", reset->sku,
+	    "must be 1 to 64 of A-Z a-z 0-9 . _ -, not only dots", reset->sku,
 	    sizeof(reset->sku));
 	body_integer(body, "stock", true, 0, UNITS_MAX, &change->stock);
 	body_text(body, "name", false, sale_name_is_valid,

@@ -37,12 +37,16 @@ is_printable(const char *s, size_t len, size_t max)
 bool
 sku_is_valid(const char *s, size_t len)
 {
+	bool only_dots = true; /* a web server takes those for directories */
+
 	if (len == 0 || len > SKU_MAX)
 		return false;
-	for (size_t i = 0; i < len; i++)
+	for (size_t i = 0; i < len; i++) {
 		if (!is_sku_character((unsigned char)s[i]))
 			return false;
-	return true;
+		only_dots = only_dots && s[i] == '.';
+	}
+	return !only_dots;
 }
 
 bool

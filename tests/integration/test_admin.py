@@ -70,7 +70,7 @@ def test_stock_up_to_its_limits(stack, new_sku, stock):
     ("stock", None), ("stock", True), ("stock", 2 ** 32 + 5),
     ("limit", -1), ("limit", "1"), ("limit", 1.5), ("limit", 10 ** 10),
     ("sku", ""), ("sku", "x" * 65), ("sku", "a b"), ("sku", "a/b"),
-    ("sku", "ü"), ("sku", 5), ("sku", "a{b}"),
+    ("sku", "ü"), ("sku", 5), ("sku", "a{b}"), ("sku", ".."),
     ("name", ""), ("name", "x" * 201), ("name", "é" * 101), ("name", 5),
     ("name", "a\nb"), ("name", "\x7f"),
     ("opensAt", -1), ("opensAt", "now"), ("opensAt", 1.5),

@@ -124,6 +124,7 @@ test_bad_fields_are_named(void **state)
 	assert_blames("0192f0c0-1111", "0192f0c0-11", "orderId:");
 	assert_blames("iphone_16", "iphone{16}", "sku:");
 	assert_blames("iphone_16", "", "sku:");
+	assert_blames("iphone_16", "..", "sku:");
 	assert_blames("\"quantity\":2", "\"quantity\":0", "quantity:");
 	assert_blames("\"quantity\":2", "\"quantity\":1001", "quantity:");
 	assert_blames("\"quantity\":2", "\"quantity\":2.0", "quantity:");
