@@ -132,24 +132,12 @@ sku_of(const struct exchange *x)
 }
 
 static void
-refuse(struct exchange *x, enum err err)
-{
-	static const struct problem_detail nothing;
-
-	problem_reply(x,
-	    err == ERR_NOT_FOUND   ? PROBLEM_NO_SUCH_SALE
-	    : err == ERR_THROTTLED ? PROBLEM_RECOVERING
-				   : PROBLEM_UNAVAILABLE,
-	    &nothing);
-}
-
-static void
 on_view(enum err err, const struct sale_view *view, void *arg)
 {
 	struct exchange *x = arg;
 
 	if (err != ERR_OK) {
-		refuse(x, err);
+		problem_reply_failure(x, err, PROBLEM_NO_SUCH_SALE);
 		return;
 	}
 	log_info("sale %s of %s is %s now", view->sale.id, view->sale.sku,
@@ -167,7 +155,7 @@ on_state_set(enum err err, void *arg)
 	if (err == ERR_OK)
 		sale_look(r->redis, sku_of(x), on_view, x);
 	else
-		refuse(x, err);
+		problem_reply_failure(x, err, PROBLEM_NO_SUCH_SALE);
 }
 
 static bool
@@ -189,7 +177,7 @@ admin_state_handle(struct exchange *x, const char *sku)
 	enum sale_state state;
 
 	if (!sku_is_valid(sku, strlen(sku))) {
-		refuse(x, ERR_NOT_FOUND);
+		problem_reply(x, PROBLEM_NO_SUCH_SALE, NULL);
 		return;
 	}
 	if ((json = body_parse(x)) == NULL)

@@ -23,22 +23,21 @@ is_json(const char *content_type)
 json_t *
 body_parse(struct exchange *x)
 {
-	static const struct problem_detail nothing;
 	json_error_t error;
 	json_t *json;
 
 	if (!is_json(x->content_type)) {
-		problem_reply(x, PROBLEM_BAD_CONTENT_TYPE, &nothing);
+		problem_reply(x, PROBLEM_BAD_CONTENT_TYPE, NULL);
 		return NULL;
 	}
 	if (x->body_too_large) {
-		problem_reply(x, PROBLEM_BODY_TOO_LARGE, &nothing);
+		problem_reply(x, PROBLEM_BODY_TOO_LARGE, NULL);
 		return NULL;
 	}
 	json = json_loadb(x->body, x->body_len, JSON_REJECT_DUPLICATES, &error);
 	if (!json_is_object(json)) {
 		json_decref(json);
-		problem_reply(x, PROBLEM_BAD_JSON, &nothing);
+		problem_reply(x, PROBLEM_BAD_JSON, NULL);
 		return NULL;
 	}
 	return json;

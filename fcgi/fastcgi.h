@@ -28,7 +28,6 @@ struct exchange {
 	bool body_too_large; /* over BODY_MAX; cut */
 
 	double started;	 /* clock_seconds() */
-	unsigned route;	 /* for the router: what it chose */
 	void *responder; /* as given to fastcgi_new() */
 };
 

@@ -30,7 +30,6 @@ static void
 reply_readiness(struct exchange *x)
 {
 	const struct responder *r = x->responder;
-	static const struct problem_detail nothing;
 	bool redis_ok = redis_is_ready(r->redis);
 	bool has_sqs = r->sqs != NULL;
 	char members[64];
@@ -39,7 +38,7 @@ reply_readiness(struct exchange *x)
 	    .members = members};
 
 	if (redis_ok && !r->complete) {
-		problem_reply(x, PROBLEM_RECOVERING, &nothing);
+		problem_reply(x, PROBLEM_RECOVERING, NULL);
 		return;
 	}
 	if (redis_ok && (r->sqs_ok || !has_sqs)) {
@@ -83,13 +82,12 @@ readyz_handle(struct exchange *x, const char *rest)
 void
 metrics_handle(struct exchange *x, const char *rest)
 {
-	static const struct problem_detail nothing;
 	static char page[REPLY_MAX];
 	size_t len;
 
 	(void)rest;
 	if (metrics_render(page, sizeof(page), &len) != ERR_OK) {
-		problem_reply(x, PROBLEM_INTERNAL, &nothing);
+		problem_reply(x, PROBLEM_INTERNAL, NULL);
 		return;
 	}
 	fastcgi_reply(x, 200, "text/plain; version=0.0.4",

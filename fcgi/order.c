@@ -11,17 +11,12 @@
 static void
 on_order(enum err err, const struct order_view *order, void *arg)
 {
-	static const struct problem_detail nothing;
 	struct exchange *x = arg;
 	const char *path = x->path + strlen("/orders/");
 	const char *slash = strchr(path, '/');
 
 	if (err != ERR_OK) {
-		problem_reply(x,
-		    err == ERR_NOT_FOUND   ? PROBLEM_NO_SUCH_ORDER
-		    : err == ERR_THROTTLED ? PROBLEM_RECOVERING
-					   : PROBLEM_UNAVAILABLE,
-		    &nothing);
+		problem_reply_failure(x, err, PROBLEM_NO_SUCH_ORDER);
 		return;
 	}
 	/* Not whose it is: the id may have been overheard. */
@@ -36,20 +31,19 @@ on_order(enum err err, const struct order_view *order, void *arg)
 void
 order_handle(struct exchange *x, const char *sku_and_order)
 {
-	static const struct problem_detail nothing;
 	struct responder *responder = x->responder;
 	const char *slash = strchr(sku_and_order, '/');
 	char sku[SKU_MAX + 1];
 	size_t len;
 
 	if (slash == NULL) {
-		problem_reply(x, PROBLEM_NOT_FOUND, &nothing);
+		problem_reply(x, PROBLEM_NOT_FOUND, NULL);
 		return;
 	}
 	len = (size_t)(slash - sku_and_order);
 	if (!sku_is_valid(sku_and_order, len) ||
 	    !uuid_is_valid(slash + 1, strlen(slash + 1))) {
-		problem_reply(x, PROBLEM_NO_SUCH_ORDER, &nothing);
+		problem_reply(x, PROBLEM_NO_SUCH_ORDER, NULL);
 		return;
 	}
 	snprintf(sku, sizeof(sku), "%.*s", (int)len, sku_and_order);

@@ -95,11 +95,15 @@ void
 problem_reply(
     struct exchange *x, enum problem problem, const struct problem_detail *d)
 {
+	static const struct problem_detail nothing;
 	char body[PROBLEM_MAX], headers[512];
 	int status = problems[problem].status;
-	size_t n = problem_compose(body, sizeof(body), problem, d);
 	struct text t;
+	size_t n;
 
+	if (d == NULL)
+		d = &nothing;
+	n = problem_compose(body, sizeof(body), problem, d);
 	text_begin(&t, headers, sizeof(headers));
 	text_add(&t, "Cache-Control: no-store\r\n");
 	if (status == 503)
@@ -109,4 +113,14 @@ problem_reply(
 	metrics_add(STAT_PROBLEM_FIRST + problem, 1);
 	metrics_observe(STAT_REQUEST_SECONDS, clock_seconds() - x->started);
 	fastcgi_reply(x, status, "application/problem+json", headers, body, n);
+}
+
+void
+problem_reply_failure(struct exchange *x, enum err err, enum problem absence)
+{
+	problem_reply(x,
+	    err == ERR_NOT_FOUND   ? absence
+	    : err == ERR_THROTTLED ? PROBLEM_RECOVERING
+				   : PROBLEM_UNAVAILABLE,
+	    NULL);
 }

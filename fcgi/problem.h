@@ -5,6 +5,7 @@
 #ifndef FLASHSALE_PROBLEM_H
 #define FLASHSALE_PROBLEM_H
 
+#include "err.h"
 #include "fastcgi.h"
 
 enum problem {
@@ -47,8 +48,13 @@ struct problem_detail {
 size_t problem_compose(
     char *body, size_t size, enum problem, const struct problem_detail *);
 
-/* Answer, and count the answer. None of the texts may need JSON escapes. */
+/* Answer, and count the answer. None of the texts may need JSON escapes;
+ * NULL: there is nothing to add to the usual ones. */
 void problem_reply(
     struct exchange *, enum problem, const struct problem_detail *);
+
+/* Answer that Redis did not give what it was asked for (lib/sale.h).  absence:
+ * what ERR_NOT_FOUND means here. */
+void problem_reply_failure(struct exchange *, enum err, enum problem absence);
 
 #endif

@@ -10,7 +10,6 @@ void
 reply_json(struct exchange *x, int status, const char *headers, json_t *json,
     enum stat_id stat)
 {
-	static const struct problem_detail nothing;
 	static char body[REPLY_MAX];
 	size_t n = 0;
 
@@ -19,7 +18,7 @@ reply_json(struct exchange *x, int status, const char *headers, json_t *json,
 		    JSON_COMPACT | JSON_REAL_PRECISION(9));
 	json_decref(json);
 	if (n == 0 || n >= sizeof(body)) {
-		problem_reply(x, PROBLEM_INTERNAL, &nothing);
+		problem_reply(x, PROBLEM_INTERNAL, NULL);
 		return;
 	}
 	body[n++] = '\n';

@@ -97,8 +97,6 @@ refuse_stranger(struct exchange *x)
 void
 route_request(struct exchange *x)
 {
-	static const struct problem_detail nothing;
-
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
 		const struct route *route = &routes[i];
 		const char *argument = match(route, x->path);
@@ -113,5 +111,5 @@ route_request(struct exchange *x)
 			route->handle(x, argument);
 		return;
 	}
-	problem_reply(x, PROBLEM_NOT_FOUND, &nothing);
+	problem_reply(x, PROBLEM_NOT_FOUND, NULL);
 }

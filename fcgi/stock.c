@@ -10,24 +10,18 @@
 static void
 on_view(enum err err, const struct sale_view *view, void *arg)
 {
-	static const struct problem_detail nothing;
 	struct exchange *x = arg;
 
 	if (err == ERR_OK)
 		reply_json(
 		    x, 200, REPLY_A_SECOND_OLD, reply_sale(view), STAT_LOOKED);
 	else
-		problem_reply(x,
-		    err == ERR_NOT_FOUND   ? PROBLEM_NO_SUCH_SALE
-		    : err == ERR_THROTTLED ? PROBLEM_RECOVERING
-					   : PROBLEM_UNAVAILABLE,
-		    &nothing);
+		problem_reply_failure(x, err, PROBLEM_NO_SUCH_SALE);
 }
 
 void
 stock_handle(struct exchange *x, const char *sku)
 {
-	static const struct problem_detail nothing;
 	struct responder *responder = x->responder;
 
 	if (sku[0] == '\0')
@@ -35,5 +29,5 @@ stock_handle(struct exchange *x, const char *sku)
 	if (sku_is_valid(sku, strlen(sku)))
 		sale_look(responder->redis, sku, on_view, x);
 	else
-		problem_reply(x, PROBLEM_NO_SUCH_SALE, &nothing);
+		problem_reply(x, PROBLEM_NO_SUCH_SALE, NULL);
 }
