@@ -366,19 +366,36 @@ compare_names(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+/* Whoever may write to Redis may write anything into the list; what is no SKU
+ * goes no further than here, for names become keys and the names of files. */
+static bool
+is_listed_sku(const struct redis_value *name)
+{
+	static bool is_told;
+
+	if (sku_is_valid(redis_text(name), redis_text_len(name)))
+		return true;
+	if (!is_told)
+		log_warn("fs:sales has a member that is no SKU: \"%.80s\"",
+		    redis_text(name));
+	is_told = true;
+	return false;
+}
+
 static void
 on_list(enum err err, const struct redis_value *v, void *arg)
 {
 	struct question *q = arg;
-	size_t n = redis_array_size(v);
-	const char **skus = calloc(n + 1, sizeof(*skus));
+	size_t i, n = 0, most = err == ERR_OK ? redis_array_size(v) : 0;
+	const char **skus = calloc(most + 1, sizeof(*skus));
 
-	if (skus == NULL)
+	if (skus == NULL) {
 		err = ERR_NOMEM;
-	if (err != ERR_OK)
-		n = 0;
-	for (size_t i = 0; i < n; i++)
-		skus[i] = redis_text(redis_at(v, i));
+		most = 0;
+	}
+	for (i = 0; i < most; i++)
+		if (is_listed_sku(redis_at(v, i)))
+			skus[n++] = redis_text(redis_at(v, i));
 	if (n > 1)
 		qsort(skus, n, sizeof(*skus), compare_names);
 	q->fn.list(err, skus, n, q->arg);

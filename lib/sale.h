@@ -103,7 +103,7 @@ const char *sale_status(const struct sale_view *, int64_t now_ms);
 typedef void sale_view_fn(enum err, const struct sale_view *, void *arg);
 void sale_look(struct redis *, const char *sku, sale_view_fn *, void *arg);
 
-/* The SKUs that have a sale, sorted. */
+/* The SKUs that have a sale, sorted; each is a valid one. */
 typedef void sale_list_fn(
     enum err, const char *const *skus, size_t n, void *arg);
 void sale_list(struct redis *, sale_list_fn *, void *arg);
