@@ -20,7 +20,8 @@
 -- dead takes its units again, as far as there are any left: MySQL rejects the
 -- order that they were sold to meanwhile.
 --
--- Confirmed units are counted in the sale, by the same steps.
+-- Confirmed units are counted in the sale, by the same steps.  A sale that is
+-- not here is not begun by that: who opens it next must find none.
 --
 -- An order of a sale that has been reset only changes its state: its units
 -- went with that sale.  One that was reset twice is not known any more; MySQL
@@ -30,42 +31,57 @@ local sale_key, buyers, orders, previous, outbox = unpack(KEYS)
 local live = {reserved = true, queued = true, confirmed = true}
 local known = 0
 
+-- What can fail as a whole because of damaged data fails here, before the
+-- first write.
+local has_sale = redis.call('HLEN', sale_key) > 0
+redis.call('HLEN', orders)
+redis.call('HLEN', previous)
+if ARGV[3] ~= '' then
+  redis.call('XLEN', outbox)
+end
+
+-- A sum follows from the orders and never holds one of them up: a damaged one
+-- stays as it is, for "flashsale verify" to find, and none is begun in a sale
+-- that is not here.
+local function add(key, field, units)
+  if units == 0 or not has_sale then -- Redis takes Lua's -0 for no integer
+    return nil
+  end
+  local sum = redis.pcall('HINCRBY', key, field, units)
+  return type(sum) == 'number' and sum or nil
+end
+
 -- Units that the buyer holds from now on; fewer than 0 are given back.
 local function hold(user, units)
-  if redis.call('HINCRBY', buyers, user, units) <= 0 then
+  local held = add(buyers, user, units)
+  if held and held <= 0 then
     redis.call('HDEL', buyers, user)
   end
 end
 
+-- The order first: it leaves its state once, so its units move once,
+-- whatever becomes of the sums.
 local function settle_current(id, order, verdict)
-  local state, quantity, user = string.match(order, '^(%S+) (%d+) (.*)$')
-  local remaining = tonumber(redis.call('HGET', sale_key, 'remaining') or 0)
-  if not state then
-    return -- damaged; the others are not to wait for it
+  local state, quantity, user = string.match(order, '^(%S+) (%d+) (.+)$')
+  if not state or tonumber(quantity) > 1e9 or
+     (verdict == 'dead' and state == 'confirmed') then
+    return -- damaged, or booked; the others are not to wait for it
   end
+  redis.call('HSET', orders, id, (verdict == 'dead' and 'rejected' or verdict)
+    .. ' ' .. quantity .. ' ' .. user)
   if verdict == 'confirmed' and not live[state] then
-    local taken = math.max(0, math.min(quantity, remaining))
-    if taken > 0 then -- Redis takes Lua's -0 for no integer
-      redis.call('HINCRBY', sale_key, 'remaining', -taken)
-    end
+    local remaining = tonumber(redis.call('HGET', sale_key, 'remaining')) or 0
+    add(sale_key, 'remaining', -math.max(0, math.min(quantity, remaining)))
     hold(user, quantity)
   elseif verdict ~= 'confirmed' and live[state] then
-    if verdict == 'dead' and state == 'confirmed' then
-      return
-    end
     if verdict == 'dead' then
-      redis.call('HINCRBY', sale_key, 'remaining', quantity)
+      add(sale_key, 'remaining', quantity)
     end
     hold(user, -quantity)
     redis.pcall('PUBLISH', 'fs:gate', string.match(sale_key, '{(.*)}'))
   end
-  local units = (verdict == 'confirmed' and quantity or 0)
-    - (state == 'confirmed' and quantity or 0)
-  if units ~= 0 then
-    redis.call('HINCRBY', sale_key, 'confirmed', units)
-  end
-  redis.call('HSET', orders, id, (verdict == 'dead' and 'rejected' or verdict)
-    .. ' ' .. quantity .. ' ' .. user)
+  add(sale_key, 'confirmed', (verdict == 'confirmed' and quantity or 0)
+    - (state == 'confirmed' and quantity or 0))
 end
 
 local function settle_previous(id, order, verdict)

@@ -1,0 +1,130 @@
+"""Damaged data and the scripts of lua/, against a Redis of their own.
+
+Redis does not roll back, so a script that fails in its middle leaves half of
+its work: a unit without an order, or a state that nobody is told of.  Each
+script meets each damage of one table, and either does all of its work or
+fails having written nothing."""
+
+import pathlib
+import subprocess
+import uuid
+
+import pytest
+import redis
+
+from harness.wait import eventually
+
+SCRIPTS = pathlib.Path(__file__, "../../../lua").resolve()
+SKU = "bike"
+SALE_ID = "01890000-0000-7000-8000-000000000001"
+EPOCH = "here"
+KEYS = ("sale", "buyers", "requests", "orders", "orders:previous", "outbox",
+        "gates")
+RESERVED, QUEUED, CONFIRMED, REJECTED = (str(uuid.UUID(int=n))
+                                         for n in range(1, 5))
+
+
+def key(what):
+    return f"fs:{{{SKU}}}:{what}"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    path = tmp_path_factory.mktemp("redis") / "socket"
+    with subprocess.Popen(["redis-server", "--port", "0", "--unixsocket", path,
+                           "--save", "", "--dir", path.parent],
+                          stdout=subprocess.DEVNULL) as process:
+        client = redis.Redis(unix_socket_path=str(path), decode_responses=True)
+        try:
+            eventually(lambda: path.exists() and client.ping())
+            yield client
+        finally:
+            process.terminate()
+
+
+@pytest.fixture
+def store(server):
+    """A Redis with a sale of 10 units in which much has happened."""
+    server.flushall()
+    server.hset(key("sale"), mapping={
+        "sale_id": SALE_ID, "revision": 1, "name": "A bike", "total": 10,
+        "remaining": 6, "limit": 2, "opens_at": 0, "closes_at": 0,
+        "price": 100, "currency": "EUR", "state": "open", "created_at": 1,
+        "epoch": EPOCH, "confirmed": 1})
+    server.hset(key("buyers"), mapping={"ann": 1, "bob": 2, "cat": 1})
+    server.hset(key("requests"), "ann k", RESERVED)
+    server.hset(key("orders"), mapping={
+        RESERVED: "reserved 1 ann", QUEUED: "queued 2 bob",
+        CONFIRMED: "confirmed 1 cat", REJECTED: "rejected 1 dan"})
+    server.xadd(key("outbox"), entry(RESERVED, "ann"))
+    return server
+
+
+def entry(order, user, **fields):
+    return {"type": "order", "order_id": order, "sale_id": SALE_ID,
+            "revision": 1, "total": 10, "user": user, "quantity": 1,
+            "price": 100, "currency": "EUR", "request_key": "",
+            "reserved_at": 1, **fields}
+
+
+def run(store, script, keys, *arguments):
+    source = (SCRIPTS / f"{script}.lua").read_text()
+    return store.eval(source, len(keys), *map(key, keys), *arguments)
+
+
+def everything(store):
+    """All that is in Redis, whatever its type."""
+    return {name: store.dump(name) for name in store.keys()}
+
+
+# --- settle.lua ---
+
+def settle(store, *verdicts, entry_id=""):
+    """verdicts: order, verdict, order, verdict..."""
+    triples = [word for n in range(0, len(verdicts), 2)
+               for word in (*verdicts[n:n + 2], entry_id)]
+    return run(store, "settle", ("sale", "buyers", "orders",
+                                 "orders:previous", "outbox"), *triples)
+
+
+def remaining(store):
+    return int(store.hget(key("sale"), "remaining"))
+
+
+@pytest.mark.parametrize("held", ["some", 2**63 - 1, ""])
+def test_a_damaged_buyer_gets_his_units_back_once(store, held):
+    """And holds up nobody behind him."""
+    store.hset(key("buyers"), "ann", held)
+    for _ in range(3):
+        assert settle(store, RESERVED, "dead", QUEUED, "confirmed") == 2
+    assert remaining(store) == 7
+    assert store.hget(key("orders"), RESERVED) == "rejected 1 ann"
+    assert store.hget(key("orders"), QUEUED) == "confirmed 2 bob"
+    assert store.hget(key("sale"), "confirmed") == "3"
+
+
+@pytest.mark.parametrize("field", ["remaining", "confirmed"])
+def test_a_damaged_sum_holds_no_verdict_up(store, field):
+    store.hset(key("sale"), field, "many")
+    assert settle(store, RESERVED, "dead", QUEUED, "confirmed",
+                  REJECTED, "confirmed") == 3
+    assert store.hvals(key("orders")) == [
+        "rejected 1 ann", "confirmed 2 bob", "confirmed 1 cat",
+        "confirmed 1 dan"]
+    assert store.hget(key("sale"), field) == "many"
+    assert "ann" not in store.hgetall(key("buyers"))
+
+
+def test_a_damaged_order_puts_nothing_on_sale(store):
+    store.hset(key("orders"), RESERVED, "reserved 900000000000000000 ann")
+    settle(store, RESERVED, "dead")
+    assert remaining(store) == 6
+
+
+def test_no_sale_is_made_by_a_verdict(store):
+    """Else its next opening would find one."""
+    store.delete(key("sale"))
+    assert settle(store, QUEUED, "confirmed", RESERVED, "dead") == 2
+    assert not store.exists(key("sale"))
+    assert store.hget(key("orders"), QUEUED) == "confirmed 2 bob"
+    assert store.hget(key("buyers"), "ann") == "1"
