@@ -73,8 +73,8 @@ struct ledger_book {
 enum err ledger_read_book(
     struct db *, const char *sale_id, struct ledger_book *) MUST_CHECK;
 
-/* The newest sale of every SKU.  One that is known from orders only comes
- * paused: what its buyers may hold is not known. */
+/* The newest sale of every SKU.  One whose newest revision is known from
+ * orders only comes paused; with a limit of -1 if no definition ever came. */
 typedef void ledger_sale_fn(const struct sale *, void *arg);
 enum err ledger_list_sales(struct db *, ledger_sale_fn *, void *arg) MUST_CHECK;
 

@@ -90,7 +90,7 @@ read_listed_sale(const struct db_row *row, void *arg)
 /* The formatter takes strings apart at macros. */
 /* clang-format off */
 static const char newest_sales[] =
-    "SELECT sale_id, sku, name, total, revision, limit_per_user, "
+    "SELECT sale_id, sku, name, total, revision, IFNULL(limit_per_user, -1), "
     MS("opens_at") ", " MS("closes_at") ", price_minor, currency, "
     MS("created_at") ", IF(defined, state, 'paused') "
     "FROM sales WHERE sale_id IN "

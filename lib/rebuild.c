@@ -1,5 +1,6 @@
 #include "rebuild.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@
 struct step {
 	sale_rebuild_fn *fn;
 	void *arg;
+	char sku[SKU_MAX + 1];
 };
 
 static enum rebuild_outcome
@@ -23,12 +25,28 @@ read_outcome(const char *status)
 	    [REBUILD_FRESH] = "fresh",
 	    [REBUILD_BUSY] = "busy",
 	    [REBUILD_LOST] = "lost",
-	    [REBUILD_NOTHING] = "nothing"};
+	    [REBUILD_NOTHING] = "nothing",
+	    [REBUILD_DAMAGED] = "damaged"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcmp(status, names[i]) == 0)
 			return (enum rebuild_outcome)i;
 	return REBUILD_FAILED;
+}
+
+/* What the first step has found to be lost. */
+static void
+tell_losses(const char *sku, int64_t damaged, bool is_defined)
+{
+	if (damaged > 0)
+		log_warn("sale of %s: %lld orders in Redis cannot be read and "
+			 "are passed over, but for what MySQL has of them",
+		    sku, (long long)damaged);
+	if (!is_defined)
+		log_warn("MySQL has no definition of %s: paused; limit, times "
+			 "and name are lost; do not resume it, reset it with "
+			 "all its options",
+		    sku);
 }
 
 static void
@@ -40,7 +58,16 @@ on_step(enum err err, const struct redis_value *v, void *arg)
 	if (err == ERR_OK)
 		outcome = read_outcome(redis_text(redis_at(v, 0)));
 	else if (err == ERR_REFUSED)
-		log_error("rebuild: Redis says: %s", redis_text(v));
+		log_error(
+		    "rebuild of %s: Redis says: %s", step->sku, redis_text(v));
+	if (outcome == REBUILD_OK)
+		tell_losses(step->sku, redis_int(redis_at(v, 3)),
+		    strcmp(redis_text(redis_at(v, 4)), "0") != 0);
+	if (outcome == REBUILD_DAMAGED)
+		log_error("rebuild of %s: what Redis has of the sale is "
+			  "damaged, and MySQL does not know it: reset it with "
+			  "all its options",
+		    step->sku);
 	step->fn(outcome, redis_int(redis_at(v, 1)), redis_text(redis_at(v, 2)),
 	    step->arg);
 	free(step);
@@ -60,14 +87,15 @@ start(struct arguments *a, const char *sku, const char *name, const char *token)
 }
 
 static void
-call(struct redis *redis, const struct arguments *a, sale_rebuild_fn *fn,
-    void *arg)
+call(struct redis *redis, const char *sku, const struct arguments *a,
+    sale_rebuild_fn *fn, void *arg)
 {
 	struct step *step = malloc(sizeof(*step));
 
 	if (step == NULL)
 		abort();
-	*step = (struct step){fn, arg};
+	*step = (struct step){.fn = fn, .arg = arg};
+	snprintf(step->sku, sizeof(step->sku), "%s", sku);
 	redis_eval(
 	    redis, &script_rebuild, a->n_keys, a->list, a->n, on_step, step);
 }
@@ -96,7 +124,7 @@ sale_rebuild_begin(struct redis *redis, const char *sku, const char *token,
 	}
 	if (known != NULL)
 		sale_list_sku(redis, sku);
-	call(redis, &a, fn, arg);
+	call(redis, sku, &a, fn, arg);
 }
 
 void
@@ -114,7 +142,7 @@ sale_rebuild_add(struct redis *redis, const char *sku, const char *token,
 		arguments_add_text(&a, orders[i].user_id);
 		arguments_add_text(&a, orders[i].request_key);
 	}
-	call(redis, &a, fn, arg);
+	call(redis, sku, &a, fn, arg);
 }
 
 void
@@ -125,5 +153,5 @@ sale_rebuild_finish(struct redis *redis, const char *sku, const char *token,
 
 	start(&a, sku, "finish", token);
 	arguments_add_text(&a, redis_run_id(redis));
-	call(redis, &a, fn, arg);
+	call(redis, sku, &a, fn, arg);
 }

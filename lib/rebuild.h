@@ -18,7 +18,8 @@ enum rebuild_outcome {
 	REBUILD_BUSY,	 /* another rebuilder is at it */
 	REBUILD_LOST,	 /* another rebuilder took over */
 	REBUILD_NOTHING, /* no such sale, neither in MySQL nor here */
-	REBUILD_FAILED,	 /* Redis did not answer */
+	REBUILD_DAMAGED, /* MySQL has none, and the one here is unreadable */
+	REBUILD_FAILED,	 /* Redis did not answer, or refused */
 };
 
 #define REBUILD_ORDERS_MAX 400 /* at once */
@@ -28,7 +29,11 @@ enum rebuild_outcome {
 typedef void sale_rebuild_fn(
     enum rebuild_outcome, int64_t remaining, const char *sale_id, void *arg);
 
-/* known: the newest sale of the SKU in MySQL, or NULL when it has none. */
+/*
+ * known: the newest sale of the SKU in MySQL, or NULL when it has none; with a
+ * limit of -1 when it has its orders only.  What is lost for good, and what
+ * Redis refuses, is logged here.
+ */
 void sale_rebuild_begin(struct redis *, const char *sku, const char *token,
     const struct sale *known, sale_rebuild_fn *, void *arg);
 void sale_rebuild_add(struct redis *, const char *sku, const char *token,

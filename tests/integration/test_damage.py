@@ -128,3 +128,121 @@ def test_no_sale_is_made_by_a_verdict(store):
     assert not store.exists(key("sale"))
     assert store.hget(key("orders"), QUEUED) == "confirmed 2 bob"
     assert store.hget(key("buyers"), "ann") == "1"
+
+
+# --- rebuild.lua ---
+
+REBUILD = ("sale", "buyers", "requests", "orders", "outbox")
+TOKEN = "me"
+NEW_EPOCH = "there"
+
+
+def definition(**terms):
+    """What MySQL knows of the sale, as lib/rebuild.c tells it."""
+    return {"sale_id": SALE_ID, "revision": 1, "total": 10, "name": "A bike",
+            "limit": 2, "opens_at": 0, "closes_at": 0, "price": 100,
+            "currency": "EUR", "created_at": 1, "state": "open", **terms}
+
+
+def begin(store, known=None):
+    return run(store, "rebuild", REBUILD, "begin", TOKEN, NEW_EPOCH, 30000,
+               *(known or {}).values())
+
+
+def rebuild(store, known, orders=()):
+    """Returns the first answer that is not ok, or the last.  orders: (id,
+    status, quantity, user, key)."""
+    answer = begin(store, known)
+    for order in orders:
+        if answer[0] == "ok":
+            answer = run(store, "rebuild", REBUILD, "add", TOKEN, 30000,
+                         *order)
+    return answer if answer[0] != "ok" else run(
+        store, "rebuild", REBUILD, "finish", TOKEN, NEW_EPOCH)
+
+
+def test_damaged_orders_become_what_mysql_has(store):
+    store.hset(key("orders"), mapping={
+        RESERVED: "rubbish", QUEUED: "queued 9" + 20 * "0" + " bob",
+        CONFIRMED: "confirmed  cat", REJECTED: ""})
+    store.delete(key("outbox"))
+    answer = rebuild(store, definition(), [
+        (RESERVED, "confirmed", 1, "ann", "k"),
+        (QUEUED, "confirmed", 2, "bob", ""),
+        (CONFIRMED, "rejected", 1, "cat", ""),
+        (REJECTED, "dead", 1, "dan", "")])
+    assert answer == ["ok", "7"]
+    assert store.hgetall(key("orders")) == {
+        RESERVED: "confirmed 1 ann", QUEUED: "confirmed 2 bob",
+        CONFIRMED: "rejected 1 cat", REJECTED: "rejected 1 dan"}
+    assert store.hgetall(key("buyers")) == {"ann": "1", "bob": "2"}
+    assert store.hget(key("sale"), "confirmed") == "3"
+
+
+@pytest.mark.parametrize("lacking", ["user", "quantity", "order_id",
+                                     "request_key"])
+def test_a_damaged_outbox_entry_is_passed_over(store, lacking):
+    other, = (str(uuid.UUID(int=9)),)
+    damaged = entry(other, "eve")
+    del damaged[lacking]
+    store.xadd(key("outbox"), damaged)
+    store.xadd(key("outbox"), entry(str(uuid.UUID(int=10)), "fay"))
+    taken = 1 if lacking == "request_key" else 0
+    assert begin(store, definition()) == [
+        "ok", str(5 - taken), SALE_ID, 1 - taken, ""]
+
+
+DEFINITION = [field for field in definition()
+              if field not in ("sale_id", "state")]
+
+
+@pytest.mark.parametrize("damage", ["hdel", "rubbish"])
+@pytest.mark.parametrize("field", [*DEFINITION, "remaining", "state"])
+def test_a_damaged_sale_is_rebuilt_though_it_is_here(store, field, damage):
+    if damage == "hdel":
+        store.hdel(key("sale"), field)
+    elif field in ("name", "currency"):
+        store.hset(key("sale"), field, "")
+    else:
+        store.hset(key("sale"), field, "9" * 30)
+    store.hset(key("sale"), "epoch", NEW_EPOCH)
+    assert rebuild(store, definition()) == ["ok", "6"]
+    sale = store.hgetall(key("sale"))
+    assert sale.items() >= {
+        **{k: str(v) for k, v in definition().items()},
+        "remaining": "6", "epoch": NEW_EPOCH}.items()
+    assert rebuild(store, definition()) == ["fresh"]
+
+
+@pytest.mark.parametrize("sale_id", [None, "", "z" * 36])
+def test_a_sale_without_its_id_is_rebuilt_from_mysql(store, sale_id):
+    store.hset(key("sale"), "epoch", NEW_EPOCH)
+    store.hdel(key("sale"), "sale_id")
+    if sale_id is not None:
+        store.hset(key("sale"), "sale_id", sale_id)
+    assert begin(store) == ["damaged"]
+    assert rebuild(store, definition(),
+                   [(QUEUED, "confirmed", 2, "bob", "")]) == ["ok", "7"]
+    assert store.hget(key("sale"), "sale_id") == SALE_ID
+
+
+def test_what_mysql_does_not_know_yet_survives_a_mending(store):
+    """A pause that is still in the outbox."""
+    store.hset(key("sale"), mapping={
+        "state": "paused", "revision": 2, "limit": "rubbish"})
+    assert rebuild(store, definition()) == ["ok", "6"]
+    assert store.hmget(key("sale"), "state", "revision", "limit") == [
+        "paused", "2", "2"]
+
+
+def test_what_nobody_else_knows_is_not_made_up(store):
+    store.hdel(key("sale"), "total")
+    before = everything(store)
+    assert begin(store) == ["damaged"]
+    assert everything(store) == before
+
+
+@pytest.mark.parametrize("field", ["rebuild_until", "revision"])
+def test_a_damaged_rebuild_goes_on(store, field):
+    store.hset(key("sale"), mapping={field: "soon", "epoch": "rebuilding x"})
+    assert rebuild(store, definition()) == ["ok", "6"]
