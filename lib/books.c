@@ -58,11 +58,14 @@ on_whole(enum err err, const struct redis_value *v, void *arg)
 	struct reading *r = arg;
 	struct sale_view view = {.recovering = false};
 
-	if (err == ERR_REFUSED)
+	if (err == ERR_REFUSED) {
 		log_error("books of %s: Redis says: %s", r->sku, redis_text(v));
-	if (err == ERR_OK &&
-	    !sale_read_view(redis_at(v, 0), redis_run_id(r->redis), &view))
-		err = ERR_NOT_FOUND;
+	} else if (err == ERR_OK) {
+		err = sale_read_view(
+		    redis_at(v, 0), redis_run_id(r->redis), &view);
+		if (err == ERR_REFUSED)
+			sale_log_damage(r->sku);
+	}
 	if (err == ERR_OK) {
 		memcpy(view.sale.sku, r->sku, sizeof(r->sku));
 		view.outbox = redis_int(redis_at(v, 4));

@@ -90,7 +90,7 @@ read_message(
 	memcpy(m->receipt.entry_id, entry.id, sizeof(entry.id));
 	m->receipt.deliveries = (unsigned)redis_int(redis_at(v, 2));
 	if (entry.is_damaged)
-		m->damage = "the outbox entry names no order and no sale";
+		m->damage = "the outbox entry is damaged";
 	else if (message_encode(&entry.message, json, sizeof(json),
 		     &m->body_len) != ERR_OK)
 		m->damage = "the outbox entry makes no message";

@@ -14,6 +14,8 @@
 #include "log.h"
 #include "scripts.h"
 
+#define NUMBER_MAX 18 /* digits */
+
 /* A question under way: what to do with its answer. */
 struct question {
 	union {
@@ -98,6 +100,19 @@ sale_mark_queued(struct redis *redis, const char *sku,
 	redis_eval(redis, &script_queued, a.n_keys, a.list, a.n, on_done, q);
 }
 
+/* A number as the scripts write it.  Nothing else is taken for one: 0 would
+ * mean no limit, or open at once. */
+static bool
+read_number(const struct redis_value *v, int64_t *out)
+{
+	const char *text = redis_text(v);
+	size_t len = redis_text_len(v);
+
+	*out = redis_int(v);
+	return len > 0 && len <= NUMBER_MAX &&
+	       strspn(text, "0123456789") == len;
+}
+
 /* The value of a named field in an entry's flat list of names and values. */
 static const struct redis_value *
 field(const struct redis_value *fields, const char *name)
@@ -110,38 +125,45 @@ field(const struct redis_value *fields, const char *name)
 
 #define COPY(to, fields, name) redis_copy(field(fields, name), to, sizeof(to))
 
-static void
+/* These are false of an entry that is damaged.  What they have read of it is
+ * for people. */
+static bool
 read_order_entry(const struct redis_value *f, const char *sku, struct order *o)
 {
+	bool ok;
+
 	COPY(o->id, f, "order_id");
 	COPY(o->sale_id, f, "sale_id");
-	o->revision = redis_int(field(f, "revision"));
+	ok = read_number(field(f, "revision"), &o->revision);
 	snprintf(o->sku, sizeof(o->sku), "%s", sku);
-	o->total = redis_int(field(f, "total"));
+	ok &= read_number(field(f, "total"), &o->total);
 	COPY(o->user_id, f, "user");
-	o->quantity = redis_int(field(f, "quantity"));
-	o->price_minor = redis_int(field(f, "price"));
+	ok &= read_number(field(f, "quantity"), &o->quantity);
+	ok &= read_number(field(f, "price"), &o->price_minor);
 	COPY(o->currency, f, "currency");
 	COPY(o->request_key, f, "request_key");
-	o->reserved_at = redis_int(field(f, "reserved_at"));
+	ok &= read_number(field(f, "reserved_at"), &o->reserved_at);
+	return ok && uuid_is_valid(o->id, strlen(o->id));
 }
 
-static void
+static bool
 read_sale_entry(const struct redis_value *f, const char *sku, struct sale *s)
 {
+	bool ok;
+
 	COPY(s->id, f, "sale_id");
-	s->revision = redis_int(field(f, "revision"));
+	ok = read_number(field(f, "revision"), &s->revision);
 	snprintf(s->sku, sizeof(s->sku), "%s", sku);
 	COPY(s->name, f, "name");
-	s->total = redis_int(field(f, "total"));
-	s->limit = redis_int(field(f, "limit"));
-	s->opens_at = redis_int(field(f, "opens_at"));
-	s->closes_at = redis_int(field(f, "closes_at"));
-	s->price_minor = redis_int(field(f, "price"));
+	ok &= read_number(field(f, "total"), &s->total);
+	ok &= read_number(field(f, "limit"), &s->limit);
+	ok &= read_number(field(f, "opens_at"), &s->opens_at);
+	ok &= read_number(field(f, "closes_at"), &s->closes_at);
+	ok &= read_number(field(f, "price"), &s->price_minor);
 	COPY(s->currency, f, "currency");
-	s->created_at = redis_int(field(f, "created_at"));
-	if (!sale_state_parse(redis_text(field(f, "state")), &s->state))
-		s->state = SALE_OPEN;
+	ok &= read_number(field(f, "created_at"), &s->created_at);
+	ok &= sale_state_parse(redis_text(field(f, "state")), &s->state);
+	return ok && uuid_is_valid(s->id, strlen(s->id));
 }
 
 void
@@ -150,20 +172,16 @@ sale_read_entry(
 {
 	const struct redis_value *fields = redis_at(v, 1);
 	struct message *m = &entry->message;
-	const char *id;
 
 	memset(entry, 0, sizeof(*entry));
 	redis_copy(redis_at(v, 0), entry->id, sizeof(entry->id));
 	if (strcmp(redis_text(field(fields, "type")), "sale") == 0) {
 		m->type = MESSAGE_SALE;
-		read_sale_entry(fields, sku, &m->sale);
-		id = m->sale.id;
+		entry->is_damaged = !read_sale_entry(fields, sku, &m->sale);
 	} else {
 		m->type = MESSAGE_ORDER;
-		read_order_entry(fields, sku, &m->order);
-		id = m->order.id;
+		entry->is_damaged = !read_order_entry(fields, sku, &m->order);
 	}
-	entry->is_damaged = !uuid_is_valid(id, strlen(id));
 }
 
 static void
@@ -258,31 +276,60 @@ sale_status(const struct sale_view *view, int64_t now_ms)
 	return view->remaining > 0 ? "on_sale" : "sold_out";
 }
 
-bool
+/* A hash that lacks a field is damaged; one that lacks all is not there. */
+static bool
+is_absent(const struct redis_value *v)
+{
+	for (size_t i = 0; i < redis_array_size(v); i++)
+		if (!redis_is_null(redis_at(v, i)))
+			return false;
+	return true;
+}
+
+static bool
+read_definition(const struct redis_value *v, struct sale *sale)
+{
+	bool ok;
+
+	redis_copy(redis_at(v, 0), sale->id, sizeof(sale->id));
+	redis_copy(redis_at(v, 1), sale->name, sizeof(sale->name));
+	ok = read_number(redis_at(v, 2), &sale->revision);
+	ok &= read_number(redis_at(v, 3), &sale->total);
+	ok &= read_number(redis_at(v, 5), &sale->limit);
+	ok &= read_number(redis_at(v, 6), &sale->opens_at);
+	ok &= read_number(redis_at(v, 7), &sale->closes_at);
+	ok &= read_number(redis_at(v, 8), &sale->price_minor);
+	redis_copy(redis_at(v, 9), sale->currency, sizeof(sale->currency));
+	ok &= read_number(redis_at(v, 10), &sale->created_at);
+	ok &= sale_state_parse(redis_text(redis_at(v, 11)), &sale->state);
+	return ok && uuid_is_valid(sale->id, strlen(sale->id)) &&
+	       sale->name[0] != '\0' && sale->currency[0] != '\0';
+}
+
+enum err
 sale_read_view(
     const struct redis_value *v, const char *run_id, struct sale_view *view)
 {
-	struct sale *sale = &view->sale;
-
-	if (redis_is_null(redis_at(v, 0)))
-		return false;
-	redis_copy(redis_at(v, 0), sale->id, sizeof(sale->id));
-	redis_copy(redis_at(v, 1), sale->name, sizeof(sale->name));
-	sale->revision = redis_int(redis_at(v, 2));
-	sale->total = redis_int(redis_at(v, 3));
+	if (is_absent(v))
+		return ERR_NOT_FOUND;
+	if (!read_definition(v, &view->sale))
+		return ERR_REFUSED;
 	view->remaining = redis_int(redis_at(v, 4));
-	sale->limit = redis_int(redis_at(v, 5));
-	sale->opens_at = redis_int(redis_at(v, 6));
-	sale->closes_at = redis_int(redis_at(v, 7));
-	sale->price_minor = redis_int(redis_at(v, 8));
-	redis_copy(redis_at(v, 9), sale->currency, sizeof(sale->currency));
-	sale->created_at = redis_int(redis_at(v, 10));
-	if (!sale_state_parse(redis_text(redis_at(v, 11)), &sale->state))
-		sale->state = SALE_CLOSED;
 	view->recovering = run_id[0] != '\0' &&
 			   strcmp(run_id, redis_text(redis_at(v, 12))) != 0;
 	view->confirmed = redis_int(redis_at(v, 13));
-	return true;
+	return ERR_OK;
+}
+
+void
+sale_log_damage(const char *sku)
+{
+	static double last_line;
+
+	if (log_rate_ok(&last_line))
+		log_error("sale %s: what Redis has of it is damaged; this "
+			  "makes the worker rebuild it: redis-cli DEL fs:epoch",
+		    sku);
 }
 
 static void
@@ -291,9 +338,11 @@ on_sale_hash(enum err err, const struct redis_value *v, void *arg)
 	struct question *q = arg;
 
 	log_refusal(q, err, v);
-	if (err == ERR_OK &&
-	    !sale_read_view(v, redis_run_id(q->redis), &q->seen))
-		err = ERR_NOT_FOUND;
+	if (err == ERR_OK) {
+		err = sale_read_view(v, redis_run_id(q->redis), &q->seen);
+		if (err == ERR_REFUSED)
+			sale_log_damage(q->sku);
+	}
 	q->err = err;
 }
 

@@ -1,8 +1,8 @@
 /*
- * A sale in Redis: the scripts of lua/ as functions, but for buying, which is
- * lib/reservations.h, and rebuilding, lib/rebuild.h.  Nobody else touches the
- * keys.  All keys of a SKU share the hash tag {sku}, so every script
- * runs on one node of a Redis Cluster:
+ * A sale in Redis: the scripts of lua/ as functions, but for those of
+ * reservations.h, rebuild.h, books.h, outbox.h, gate.h and lease.h.  Nobody
+ * outside of lib/ touches the keys.  All keys of a SKU share the hash tag {sku},
+ * so every script runs on one node of a Redis Cluster:
  *
  *   fs:sales                  set     the SKUs that have a sale
  *   fs:epoch                  string  the run id of the Redis that is known
@@ -99,7 +99,7 @@ struct sale_view {
 const char *sale_status(const struct sale_view *, int64_t now_ms);
 
 /* ERR_NOT_FOUND: no such sale.  ERR_THROTTLED: none here, but this Redis may
- * have lost it. */
+ * have lost it.  ERR_REFUSED: it is damaged. */
 typedef void sale_view_fn(enum err, const struct sale_view *, void *arg);
 void sale_look(struct redis *, const char *sku, sale_view_fn *, void *arg);
 
@@ -122,11 +122,14 @@ bool sale_read_order(const struct redis_value *, struct order_view *);
 
 /* --- For lib/books.c, who reads a sale whole --- */
 
-/* Ask for a sale's hash, and read the answer but for the outbox; false: there
- * is no such sale. */
+/* Ask for a sale's hash, and read the answer but for the outbox.
+ * ERR_NOT_FOUND: there is no such sale.  ERR_REFUSED: it is damaged, though its
+ * sums, which can be mended, may be anything. */
 void sale_ask_view(struct redis *, const char *sku, redis_fn *, void *arg);
-bool sale_read_view(
-    const struct redis_value *, const char *run_id, struct sale_view *);
+enum err sale_read_view(const struct redis_value *, const char *run_id,
+    struct sale_view *) MUST_CHECK;
+/* The line that says what to do about it, at most one a second. */
+void sale_log_damage(const char *sku);
 
 /* --- Operating --- */
 

@@ -35,7 +35,7 @@ local function refusal()
     return nil -- damaged: the engine has to say so as well
   end
   if sale[2] ~= 'open' then
-    return sale[2] == 'paused' and 'paused' or 'closed'
+    return sale[2] == 'closed' and 'closed' or 'paused'
   elseif closes_at > 0 and now >= closes_at then
     return 'closed'
   elseif opens_at > now then

@@ -50,7 +50,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function why_not()
   local opens_at, closes_at = tonumber(sale[3]), tonumber(sale[9])
   if sale[10] ~= 'open' then
-    return sale[10] == 'paused' and 'paused' or 'closed'
+    return sale[10] == 'closed' and 'closed' or 'paused'
   elseif closes_at > 0 and now >= closes_at then
     return 'closed'
   elseif opens_at > now then
