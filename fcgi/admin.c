@@ -154,6 +154,10 @@ on_state_set(enum err err, void *arg)
 
 	if (err == ERR_OK)
 		sale_look(r->redis, sku_of(x), on_view, x);
+	else if (err == ERR_BAD_INPUT)
+		body_refuse(x, "state",
+		    "cannot be set: limit and times of this sale are lost; "
+		    "reset it with all of them");
 	else
 		problem_reply_failure(x, err, PROBLEM_NO_SUCH_SALE);
 }

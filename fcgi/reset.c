@@ -48,6 +48,13 @@ on_opened(enum err err, const struct sale_view *view,
 	struct responder *responder = x->responder;
 	struct opened *o = malloc(sizeof(*o));
 
+	if (err == ERR_BAD_INPUT) {
+		free(o);
+		body_refuse(x, "limit",
+		    "is needed, as are name, opensAt and closesAt: those of "
+		    "the sale before are lost");
+		return;
+	}
 	if (err != ERR_OK || o == NULL) {
 		free(o);
 		problem_reply(x, PROBLEM_UNAVAILABLE, &nothing);

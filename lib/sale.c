@@ -563,12 +563,15 @@ on_opened(enum err err, const struct redis_value *v, void *arg)
 	struct question *q = arg;
 	struct outbox_entry entry = {.id = ""};
 	struct sale_view view = {.outbox = 1};
+	const char *status = redis_text(redis_at(v, 0));
 
 	if (err == ERR_REFUSED) {
 		log_error("open %s: Redis says: %s", q->sku, redis_text(v));
 		err = ERR_UNAVAILABLE;
 	}
-	if (err == ERR_OK && strcmp(redis_text(redis_at(v, 0)), "ok") != 0)
+	if (err == ERR_OK && strcmp(status, "undefined") == 0)
+		err = ERR_BAD_INPUT;
+	else if (err == ERR_OK && strcmp(status, "ok") != 0)
 		err = ERR_REFUSED;
 	if (err == ERR_OK) {
 		read_opened(v, q->sku, &entry);
@@ -629,8 +632,12 @@ sale_open(struct redis *redis, const struct sale_change *change,
 static void
 on_state_set(enum err err, const struct redis_value *v, void *arg)
 {
-	if (err == ERR_OK && redis_int(v) == 0)
+	const char *status = redis_text(v);
+
+	if (err == ERR_OK && strcmp(status, "no_sale") == 0)
 		err = ERR_NOT_FOUND;
+	else if (err == ERR_OK && strcmp(status, "undefined") == 0)
+		err = ERR_BAD_INPUT;
 	on_done(err, v, arg);
 }
 

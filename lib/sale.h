@@ -147,6 +147,7 @@ struct sale_change {
  * Start a new sale (new sale id) of the SKU; its definition goes to the
  * outbox as a message.  The orders of the sale before go their way to MySQL
  * all the same.  only_if_new: ERR_REFUSED when the SKU has a sale already.
+ * ERR_BAD_INPUT: what is not given cannot be kept, for Redis has lost it.
  * entry is the outbox entry, for who wants to send it at once.
  */
 typedef void sale_opened_fn(
@@ -161,7 +162,8 @@ void sale_open(struct redis *, const struct sale_change *, bool only_if_new,
  */
 void sale_list_sku(struct redis *, const char *sku);
 
-/* ERR_NOT_FOUND: no such sale. */
+/* ERR_NOT_FOUND: no such sale.  ERR_BAD_INPUT: its definition is lost, limit
+ * and times with it: only a reset that gives all of them helps. */
 void sale_set_state(struct redis *, const char *sku, enum sale_state,
     sale_done_fn *, void *arg);
 

@@ -34,10 +34,11 @@ if epoch ~= '' and sale[2] ~= epoch then
   return {'recovering'}
 end
 
--- Units that MySQL has, if it is an order that it has.
+-- Units that MySQL has, if it is an order that it has.  Not so important that
+-- a damaged number may fail anything.
 local function confirm(state, units)
   if state == 'confirmed' then
-    redis.call('HINCRBY', sale_key, 'confirmed', units)
+    redis.pcall('HINCRBY', sale_key, 'confirmed', units)
   end
 end
 
@@ -53,6 +54,7 @@ local function adopt(id, state, quantity, user, request_key)
   if is_known(id) then
     return 0
   end
+  redis.call('HLEN', requests) -- or nothing is written
   redis.call('HSET', orders, id, state .. ' ' .. quantity .. ' ' .. user)
   if request_key ~= '' then
     redis.call('HSETNX', requests, user .. ' ' .. request_key, id)

@@ -11,6 +11,10 @@
 
 local orders, previous, outbox = unpack(KEYS)
 
+-- What can fail because of damaged data fails here, before the first write.
+redis.call('HLEN', previous)
+redis.call('XLEN', outbox)
+
 -- Returns the orders that are not in that hash.
 local function mark(key, order_ids)
   local missing, changed = {}, {}

@@ -246,3 +246,135 @@ def test_what_nobody_else_knows_is_not_made_up(store):
 def test_a_damaged_rebuild_goes_on(store, field):
     store.hset(key("sale"), mapping={field: "soon", "epoch": "rebuilding x"})
     assert rebuild(store, definition()) == ["ok", "6"]
+
+
+# --- A sale without its definition ---
+
+def undefined():
+    return definition(name=SKU, limit="", state="paused")
+
+
+OPEN = ("sale", "buyers", "requests", "orders", "orders:previous", "outbox")
+OPTIONS = {"name": "A bike", "limit": 2, "opens_at": 0, "closes_at": 0,
+           "price": "", "currency": ""}
+NEXT_ID = "01890000-0000-7000-8000-000000000002"
+
+
+def reset(store, mode="reset", **options):
+    options = {**dict.fromkeys(OPTIONS, ""), **options}
+    return run(store, "open", OPEN, mode, NEXT_ID, 10, SKU, *options.values(),
+               EPOCH)
+
+
+def set_state(store, state):
+    return run(store, "state", ("sale", "outbox"), state)
+
+
+def test_a_sale_without_its_definition_cannot_be_resumed(store):
+    store.flushall()
+    assert begin(store, undefined())[4] == "0"
+    assert rebuild(store, undefined())[0] == "ok"
+    before = everything(store)
+    for state in ("open", "closed"):
+        assert set_state(store, state) == "undefined"
+    for option in ("name", "limit", "opens_at", "closes_at"):
+        assert reset(store, **{**OPTIONS, option: ""}) == ["undefined"]
+    assert everything(store) == before
+    assert reset(store, **OPTIONS)[8:11] == ["0", "100", "EUR"]
+    assert set_state(store, "paused") == "ok"
+
+
+def test_the_definition_that_came_after_all_is_taken(store):
+    store.flushall()
+    rebuild(store, undefined())
+    assert rebuild(store, undefined()) == ["fresh"]
+    assert rebuild(store, definition())[0] == "ok"
+    assert store.hmget(key("sale"), "limit", "state", "defined") == [
+        "2", "open", None]
+
+
+def test_a_definition_that_only_redis_has_stays(store):
+    assert begin(store, undefined())[4] == ""
+    assert store.hmget(key("sale"), "limit", "name", "state") == [
+        "2", "A bike", "open"]
+
+
+@pytest.mark.parametrize("sale_id", ["rubbish", "z" * 36, "-" * 36, ""])
+def test_a_reset_ends_a_damaged_sale(store, sale_id):
+    store.hset(key("sale"), "sale_id", sale_id)
+    assert reset(store)[2] == NEXT_ID
+
+
+@pytest.mark.parametrize("option", ["limit", "opens_at", "closes_at", "price"])
+def test_a_reset_keeps_no_rubbish(store, option):
+    store.hset(key("sale"), option, "rubbish")
+    before = everything(store)
+    assert reset(store) == ["undefined"]
+    assert everything(store) == before
+    assert reset(store, **{option: 7})[0] == "ok"
+
+
+# --- Every script, every damage ---
+
+def lack(what, field):
+    return f"{what} lacks {field}", lambda s: s.hdel(key(what), field)
+
+
+def garble(what, field):
+    return (f"{what} has a damaged {field}",
+            lambda s: s.hset(key(what), field, "rubbish"))
+
+
+def retype(what):
+    return (f"{what} is a string",
+            lambda s: s.set(key(what), "no such type"))
+
+
+SALE = ("sale_id", "revision", "name", "total", "remaining", "limit",
+        "opens_at", "closes_at", "price", "currency", "state", "created_at",
+        "epoch", "confirmed")
+DAMAGES = dict([retype(what) for what in KEYS]
+               + [lack("sale", field) for field in SALE]
+               + [garble("sale", field) for field in SALE]
+               + [garble("buyers", "ann"), garble("orders", RESERVED),
+                  garble("requests", "ann k")])
+CALLS = {
+    "reserve": lambda s: run(
+        s, "reserve", KEYS[:4] + KEYS[5:], "", str(uuid.uuid4()), "eve", 1,
+        "k", str(uuid.uuid4()), "ann", 1, ""),
+    "queued": lambda s: run(
+        s, "queued", ("orders", "orders:previous", "outbox"),
+        "1-1", RESERVED, "1-2", str(uuid.uuid4())),
+    "take": lambda s: run(s, "take", ("outbox",), 10, 1000),
+    "settle": lambda s: settle(s, QUEUED, "confirmed", RESERVED, "dead"),
+    "settle and take out": lambda s: settle(
+        s, QUEUED, "confirmed", str(uuid.uuid4()), "dead", entry_id="1-1"),
+    "open": lambda s: reset(s, "new"),
+    "reset": reset,
+    "pause": lambda s: set_state(s, "paused"),
+    "adopt": lambda s: mend(s, "adopt", str(uuid.UUID(int=9)), "confirmed",
+                            1, "eve", "k"),
+    "resend": lambda s: mend(s, "resend", RESERVED, "k", 1),
+    "remember": lambda s: mend(s, "remember", QUEUED, "bob", "k"),
+    "forget": lambda s: mend(s, "forget", REJECTED, "dan", "k"),
+    "mend stock": lambda s: mend(s, "sum", 0, "", 1, 7),
+    "mend buyer": lambda s: mend(s, "sum", 0, "bob", -1, 1),
+    "begin": lambda s: begin(s, definition()),
+    "shut": lambda s: run(s, "gate", ("sale", "gates"), "shut", "g", 1500, ""),
+    "lift": lambda s: run(s, "gate", ("sale", "gates"), "lift", "g", 1500, ""),
+}
+
+
+def mend(store, *arguments):
+    return run(store, "mend", REBUILD, SALE_ID, "", *arguments)
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_script_fails_before_its_first_write(store, call, damage):
+    DAMAGES[damage](store)
+    before = everything(store)
+    try:
+        CALLS[call](store)
+    except redis.ResponseError:
+        assert everything(store) == before
