@@ -187,6 +187,17 @@ refuse_second(struct session *s, const char *sku)
 }
 
 static int
+refuse_unknown(const char *sku)
+{
+	fprintf(stderr,
+	    "flashsale reset: what is to be as in the sale before of %s is "
+	    "lost: give --name,\n--limit, --opens, --closes, --price and "
+	    "--currency.\n",
+	    sku);
+	return EXIT_FAILED;
+}
+
+static int
 start_sale(
     const struct config *config, struct opening *o, int argc, char **argv)
 {
@@ -219,6 +230,8 @@ start_sale(
 		print_opened(&view);
 	else if (err == ERR_REFUSED && o->command == &command_open)
 		code = refuse_second(&session, o->change.sku);
+	else if (err == ERR_BAD_INPUT)
+		code = refuse_unknown(o->change.sku);
 	else
 		code = session_failed(err, "starting the sale");
 	session_close(&session);

@@ -36,6 +36,12 @@ change_state(const struct command *command, enum sale_state state,
 		fprintf(stderr, "flashsale %s: %s has no sale.\n",
 		    command->name, sku);
 		code = EXIT_FAILED;
+	} else if (err == ERR_BAD_INPUT) {
+		fprintf(stderr,
+		    "flashsale %s: limit and times of %s are lost; reset it "
+		    "with all its options.\n",
+		    command->name, sku);
+		code = EXIT_FAILED;
 	} else {
 		code = session_failed(err, "changing the sale");
 	}
