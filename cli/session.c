@@ -298,7 +298,7 @@ session_read_outbox(struct session *s, const char *sku, const char *sale_id,
 
 	do {
 		before = sum.entries;
-		sale_read_outbox(s->redis, sku, sum.last, 0, on_outbox, &slot);
+		sale_read_outbox(s->redis, sku, sum.last, on_outbox, &slot);
 		err = wait_for(&slot);
 	} while (err == ERR_OK && sum.entries == before + OUTBOX_PAGE &&
 		 sum.entries < OUTBOX_LOOK_MAX);
@@ -342,7 +342,7 @@ session_list_outbox(
 
 	do {
 		sale_read_outbox(
-		    s->redis, sku, listing.last, 0, on_outbox_page, &slot);
+		    s->redis, sku, listing.last, on_outbox_page, &slot);
 		err = wait_for(&slot);
 	} while (err == ERR_OK && listing.n == OUTBOX_PAGE);
 	return err;

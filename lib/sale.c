@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "arguments.h"
-#include "clock.h"
 #include "log.h"
 #include "scripts.h"
 
@@ -204,20 +203,18 @@ on_outbox(enum err err, const struct redis_value *v, void *arg)
 
 void
 sale_read_outbox(struct redis *redis, const char *sku, const char *after,
-    unsigned min_age_ms, sale_outbox_fn *fn, void *arg)
+    sale_outbox_fn *fn, void *arg)
 {
 	struct question *q = question_new(sku, arg);
-	char key[KEY_SIZE], start[ENTRY_ID_SIZE + 1], end[NUMBER_SIZE],
-	    count[NUMBER_SIZE];
+	char key[KEY_SIZE], start[ENTRY_ID_SIZE + 1], count[NUMBER_SIZE];
 
 	q->fn.outbox = fn;
 	snprintf(key, sizeof(key), "fs:{%s}:outbox", sku);
-	snprintf(end, sizeof(end), "%" PRId64, clock_wall_ms() - min_age_ms);
 	/* "(" leaves the entry itself out. */
 	snprintf(
 	    start, sizeof(start), "%s%s", after[0] != '\0' ? "(" : "-", after);
 	snprintf(count, sizeof(count), "%d", OUTBOX_PAGE);
-	redis_call(redis, on_outbox, q, "XRANGE", key, start, end, "COUNT",
+	redis_call(redis, on_outbox, q, "XRANGE", key, start, "+", "COUNT",
 	    count, NULL);
 }
 

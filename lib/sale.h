@@ -56,14 +56,12 @@ void sale_mark_queued(struct redis *, const char *sku,
 
 #define OUTBOX_PAGE 100 /* entries; fewer: there are no more behind them */
 
-/*
- * A page of the outbox: oldest entries first, not younger than min_age_ms,
- * from the one behind the id after; "" = from the first.
- */
+/* A page of the outbox: oldest entries first, from the one behind the id
+ * after; "" = from the first. */
 typedef void sale_outbox_fn(
     enum err, const struct outbox_entry *, size_t n, void *arg);
 void sale_read_outbox(struct redis *, const char *sku, const char *after,
-    unsigned min_age_ms, sale_outbox_fn *, void *arg);
+    sale_outbox_fn *, void *arg);
 
 /* --- After MySQL --- */
 

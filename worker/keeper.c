@@ -1,7 +1,8 @@
 /*
  * The keeper.  Once a second it goes through all SKUs, one after the other,
- * and page by page through what has been in the outbox of each for
- * OUTBOX_AGE_MS: send it, and take out what SQS has acknowledged.  What fails
+ * and page by page through the outbox of each: send the orders that have been
+ * there for OUTBOX_AGE_MS, and definitions, which nobody else may have sent, at
+ * once; and take out what SQS has acknowledged.  What fails
  * stays where it is for the next round and stands in nobody's way; nothing is
  * ever rolled back.  One keeper at a time has the lease of a SKU, so that
  * several machines do not send the same; were it lost, an order sent twice is
@@ -282,6 +283,16 @@ batch_add(struct batch *batch, const struct outbox_entry *entry)
 	return true;
 }
 
+/* A responder may be sending an order that is younger.  The id is the time. */
+static bool
+is_due(const struct keeper *k, const struct outbox_entry *entry)
+{
+	int64_t age = clock_wall_ms() - strtoll(entry->id, NULL, 10);
+
+	return entry->message.type == MESSAGE_SALE ||
+	       age >= (int64_t)k->config->outbox_age_ms;
+}
+
 static void
 fill_batches(struct keeper *k)
 {
@@ -291,6 +302,8 @@ fill_batches(struct keeper *k)
 	k->batches_n = 0;
 	batch->n = 0;
 	for (i = 0; i < k->entries_n; i++) {
+		if (!is_due(k, &k->entries[i]))
+			continue;
 		if (!batch_add(batch, &k->entries[i])) {
 			note_stuck(k, k->entries[i].id, "damaged");
 			continue;
@@ -359,8 +372,8 @@ on_lease(enum err err, bool is_ours, void *arg)
 	/* A Redis that takes no writes has no leases; but orders are not to
 	 * wait for that: sent twice, they are booked once. */
 	if (is_ours || err == ERR_REFUSED)
-		sale_read_outbox(k->redis, k->skus[k->sku], k->last,
-		    k->config->outbox_age_ms, on_page, k);
+		sale_read_outbox(
+		    k->redis, k->skus[k->sku], k->last, on_page, k);
 	else /* another keeper is at it */
 		next_sku(k);
 }

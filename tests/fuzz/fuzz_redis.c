@@ -288,7 +288,7 @@ ask(unsigned question)
 			    reservations, &wanted[i], on_reserved, &wanted[i]);
 		break;
 	case 1:
-		sale_read_outbox(redis, "bike", "", 0, on_outbox, NULL);
+		sale_read_outbox(redis, "bike", "", on_outbox, NULL);
 		break;
 	case 2:
 		sale_look(redis, "bike", on_view, NULL);

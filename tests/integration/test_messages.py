@@ -31,6 +31,14 @@ def wait_status(stack, sku, **expected):
     eventually(lambda: stack.dlq.depth() == 0, what="no dead letters")
 
 
+def test_a_definition_is_sent_at_once(stack, new_sku):
+    """No responder sends what the CLI has written; the keeper does not wait
+    for OUTBOX_AGE_MS, 5 s here, while Redis alone would know it."""
+    sku = new_sku()
+    assert stack.cli("open", sku, "--stock", 1).returncode == 0
+    eventually(lambda: stack.books.sales(sku), 4)
+
+
 def test_delivered_again(stack, new_sale):
     """A copy of a message, byte for byte, before and after the first one."""
     sku = new_sale()

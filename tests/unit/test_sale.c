@@ -204,7 +204,7 @@ entry_is_damaged(const char *state, const char *units)
 	redis_call(t.redis, on_done, NULL, "EVAL", add, "1", "fs:{bike}:outbox",
 	    state, units, NULL);
 	AWAIT();
-	sale_read_outbox(t.redis, "bike", "", 0, on_outbox, NULL);
+	sale_read_outbox(t.redis, "bike", "", on_outbox, NULL);
 	AWAIT();
 	return t.is_damaged;
 }
