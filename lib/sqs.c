@@ -444,6 +444,12 @@ answer_attributes(struct call *call, const struct sqs_result *outcome,
 	call->fn.attributes(&result, &attributes, call->arg);
 }
 
+bool
+sqs_attributes_are_empty(const struct sqs_attributes *a)
+{
+	return a->visible == 0 && a->in_flight == 0 && a->delayed <= 0;
+}
+
 void
 sqs_get_queue_attributes(struct sqs *sqs, sqs_attributes_fn *fn, void *arg)
 {

@@ -90,6 +90,10 @@ struct sqs_attributes {
 	int64_t maximum_message_size;	     /* bytes; -1 = not told */
 	char arn[256];
 };
+/* Is nothing in it, whoever has it at the moment?  What is not told may be
+ * anything, but for delays, which some servers do not know. */
+bool sqs_attributes_are_empty(const struct sqs_attributes *);
+
 typedef void sqs_attributes_fn(
     const struct sqs_result *, const struct sqs_attributes *, void *arg);
 void sqs_get_queue_attributes(struct sqs *, sqs_attributes_fn *, void *arg);

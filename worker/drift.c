@@ -16,6 +16,7 @@
 #include "metrics.h"
 #include "sale.h"
 
+#include "await.h"
 #include "drift.h"
 #include "part.h"
 
@@ -35,66 +36,59 @@ struct watched {
 
 struct drift {
 	const struct config *config;
-	struct ev_loop *loop;
 	struct redis *redis;
 	struct sqs *queue, *dead_letters; /* NULL: there is none */
 	struct db *db;
 	const bool *leaving;
-	double next; /* clock_seconds() of the next look */
-	struct watched *sales;
+	double next;	       /* clock_seconds() of the next look */
+	struct watched *sales; /* by SKU */
 	size_t sales_n;
 	struct part file;
 
 	/* the answer that is waited for */
-	bool answered;
-	enum err err;
+	struct await await;
 	struct sale_view view;
-	bool is_empty;
 };
 
 /* --- Asking --- */
 
-/* False: the answer is that there is none, or we are to leave. */
-static bool
-await_answer(struct drift *d)
+static int
+compare_skus(const void *a, const void *b)
 {
-	while (!d->answered && !*d->leaving)
-		ev_run(d->loop, EVRUN_ONCE);
-	if (!d->answered)
-		return false;
-	d->answered = false;
-	return d->err == ERR_OK;
+	return strcmp(
+	    ((const struct watched *)a)->sku, ((const struct watched *)b)->sku);
 }
 
-static struct watched *
-find_sku(struct drift *d, const char *sku)
+/* Room for n more; what they are is for the caller to write. */
+static void
+grow(struct drift *d, size_t n)
 {
-	struct watched *more;
-	size_t i;
+	struct watched *more =
+	    realloc(d->sales, (d->sales_n + n + 1) * sizeof(*more));
 
-	for (i = 0; i < d->sales_n; i++)
-		if (strcmp(d->sales[i].sku, sku) == 0)
-			return &d->sales[i];
-	more = realloc(d->sales, (d->sales_n + 1) * sizeof(*more));
 	if (more == NULL)
 		fatal(EXIT_OSERR, "out of memory");
 	d->sales = more;
-	more += d->sales_n++;
-	memset(more, 0, sizeof(*more));
-	snprintf(more->sku, sizeof(more->sku), "%s", sku);
-	return more;
 }
 
 static void
 on_skus(enum err err, const char *const *skus, size_t n, void *arg)
 {
 	struct drift *d = arg;
-	size_t i;
+	size_t i, known = d->sales_n;
 
-	for (i = 0; i < n; i++)
-		find_sku(d, skus[i]);
-	d->err = err;
-	d->answered = true;
+	grow(d, n);
+	for (i = 0; i < n; i++) {
+		struct watched one = {.is_here = false};
+
+		snprintf(one.sku, sizeof(one.sku), "%s", skus[i]);
+		if (bsearch(&one, d->sales, known, sizeof(one), compare_skus) ==
+		    NULL)
+			d->sales[d->sales_n++] = one;
+	}
+	if (d->sales_n > known)
+		qsort(d->sales, d->sales_n, sizeof(d->sales[0]), compare_skus);
+	await_answered(&d->await, err);
 }
 
 static void
@@ -104,35 +98,14 @@ on_view(enum err err, const struct sale_view *view, void *arg)
 
 	if (err == ERR_OK)
 		d->view = *view;
-	d->err = err;
-	d->answered = true;
+	await_answered(&d->await, err);
 }
 
 static bool
 look_at(struct drift *d, const char *sku)
 {
 	sale_look(d->redis, sku, on_view, d);
-	return await_answer(d) && !d->view.recovering;
-}
-
-static void
-on_attributes(
-    const struct sqs_result *result, const struct sqs_attributes *a, void *arg)
-{
-	struct drift *d = arg;
-
-	d->is_empty = a->visible <= 0 && a->in_flight <= 0 && a->delayed <= 0;
-	d->err = result->err;
-	d->answered = true;
-}
-
-static bool
-is_empty(struct drift *d, struct sqs *queue)
-{
-	if (queue == NULL)
-		return true;
-	sqs_get_queue_attributes(queue, on_attributes, d);
-	return await_answer(d) && d->is_empty;
+	return await_answer(&d->await) && !d->view.recovering;
 }
 
 /* --- Judging --- */
@@ -277,7 +250,7 @@ look_at_redis(struct drift *d)
 	size_t i;
 
 	sale_list(d->redis, on_skus, d);
-	if (!await_answer(d))
+	if (!await_answer(&d->await))
 		return false;
 	for (i = 0; i < d->sales_n; i++) {
 		struct watched *w = &d->sales[i];
@@ -318,7 +291,8 @@ drift_look(struct drift *d)
 	d->next = clock_seconds() + LOOK_SECONDS;
 	if (!look_at_redis(d))
 		return;
-	is_drained = is_empty(d, d->queue) && is_empty(d, d->dead_letters);
+	is_drained = await_empty_queue(&d->await, d->queue) &&
+		     await_empty_queue(&d->await, d->dead_letters);
 	look_at_mysql(d, is_drained);
 }
 
@@ -334,7 +308,7 @@ drift_new(struct ev_loop *loop, const struct config *config,
 	if (d == NULL)
 		fatal(EXIT_OSERR, "out of memory");
 	*d = (struct drift){.config = config,
-	    .loop = loop,
+	    .await = {.loop = loop, .leaving = leaving},
 	    .redis = redis,
 	    .queue = queue,
 	    .dead_letters = dead_letters,

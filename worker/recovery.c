@@ -32,12 +32,14 @@
 #include "sqs.h"
 #include "uuid.h"
 
+#include "await.h"
 #include "drift.h"
 #include "part.h"
 #include "recovery.h"
 
-#define LOOK_SECONDS 1.0 /* between two looks at the epoch */
-#define EMPTY_LOOKS 2	 /* in a row that must find the queue empty */
+#define LOOK_SECONDS 1.0  /* between two looks at the epoch */
+#define EMPTY_LOOKS 2	  /* in a row that must find the queue empty */
+#define TELL_SECONDS 10.0 /* between two lines about what is waited for */
 
 struct recovery {
 	const struct config *config;
@@ -46,32 +48,29 @@ struct recovery {
 	struct sqs *queue;	  /* NULL: there is none outside of Redis */
 	struct sqs *dead_letters; /* NULL: nobody reads them here */
 	struct db *db;
-	struct part store;
+	struct part store, queue_part, dead_letters_part;
 	bool leaving;
+	double tell_at;		    /* clock_seconds() */
 	char token[UUID_TEXT_SIZE]; /* of this rebuilder */
 	char epoch[64];		    /* the run id that we rebuild for */
 
 	/* the answer that is waited for */
-	bool answered;
-	enum err err;
+	struct await await;
 	bool complete;
-	bool queue_is_empty;
 	enum rebuild_outcome outcome;
 	int64_t remaining;
 	char sale_id[UUID_TEXT_SIZE]; /* that is being rebuilt */
 
-	/* what MySQL and Redis know */
-	struct sale *sales;
+	/* what MySQL and Redis know, each sorted as it says */
+	struct sale *sales; /* by SKU */
 	size_t sales_n;
+	struct ledger_order *dead; /* by sale: MySQL would not have them */
+	size_t dead_n;
 
 	/* a chunk of orders on its way from MySQL to Redis */
 	struct ledger_order orders[REBUILD_ORDERS_MAX];
 	size_t orders_n;
 	size_t orders_total;
-
-	/* orders of the sale that MySQL would not have */
-	struct ledger_order *dead;
-	size_t dead_n;
 };
 
 /* --- Waiting --- */
@@ -82,16 +81,6 @@ on_nothing(struct ev_loop *loop, ev_timer *timer, int events)
 	(void)loop;
 	(void)timer;
 	(void)events;
-}
-
-/* Until the answer has come; false when we are to leave. */
-static bool
-await_answer(struct recovery *r)
-{
-	while (!r->answered && !r->leaving)
-		ev_run(r->loop, EVRUN_ONCE);
-	r->answered = false;
-	return !r->leaving;
 }
 
 static bool
@@ -115,9 +104,8 @@ on_epoch(enum err err, bool complete, void *arg)
 {
 	struct recovery *r = arg;
 
-	r->err = err;
 	r->complete = complete;
-	r->answered = true;
+	await_answered(&r->await, err);
 }
 
 /* Is there anything to do? */
@@ -127,7 +115,7 @@ redis_is_new(struct recovery *r)
 	if (!redis_is_ready(r->redis))
 		return false;
 	sale_check_epoch(r->redis, on_epoch, r);
-	return await_answer(r) && r->err == ERR_OK && !r->complete;
+	return await_answer(&r->await) && !r->complete;
 }
 
 /* Still the Redis that we rebuild for? */
@@ -137,31 +125,49 @@ epoch_holds(const struct recovery *r)
 	return strcmp(r->epoch, redis_run_id(r->redis)) == 0;
 }
 
+/* A queue that is not empty, or does not tell: once in a while. */
 static void
-on_attributes(
-    const struct sqs_result *result, const struct sqs_attributes *a, void *arg)
+tell_waiting(struct recovery *r, const char *name)
 {
-	struct recovery *r = arg;
+	const struct await *a = &r->await;
 
-	r->queue_is_empty = result->err == ERR_OK && a->visible == 0 &&
-			    a->in_flight == 0 && a->delayed <= 0;
-	r->answered = true;
+	if (clock_seconds() < r->tell_at)
+		return;
+	r->tell_at = clock_seconds() + TELL_SECONDS;
+	if (a->err != ERR_OK)
+		log_warn("sales wait for %s, whose depth is not told: %s %s %s",
+		    name, err_name(a->err), a->sqs.code, a->sqs.message);
+	else
+		log_info("sales wait for %s: %lld visible, %lld in flight, "
+			 "%lld delayed",
+		    name, (long long)a->depth.visible,
+		    (long long)a->depth.in_flight, (long long)a->depth.delayed);
 }
 
 static bool
-is_empty(struct recovery *r, struct sqs *queue)
+is_empty(struct recovery *r, struct sqs *queue, struct part *part)
 {
-	if (queue == NULL)
-		return true;
-	sqs_get_queue_attributes(queue, on_attributes, r);
-	return await_answer(r) && r->queue_is_empty;
+	bool empty = await_empty_queue(&r->await, queue);
+
+	if (queue == NULL || r->leaving)
+		return empty;
+	if (r->await.err == ERR_OK)
+		part_works(part);
+	else
+		(void)part_failed(part, "its depth is not told: %s %s %s",
+		    err_name(r->await.err), r->await.sqs.code,
+		    r->await.sqs.message);
+	if (!empty)
+		tell_waiting(r, part->name);
+	return empty;
 }
 
 /* The queue first: what it gives up is found among the dead letters then. */
 static bool
 queue_is_empty(struct recovery *r)
 {
-	return is_empty(r, r->queue) && is_empty(r, r->dead_letters);
+	return is_empty(r, r->queue, &r->queue_part) &&
+	       is_empty(r, r->dead_letters, &r->dead_letters_part);
 }
 
 static void
@@ -173,24 +179,22 @@ on_step(enum rebuild_outcome outcome, int64_t remaining, const char *sale_id,
 	snprintf(r->sale_id, sizeof(r->sale_id), "%s", sale_id);
 	r->outcome = outcome;
 	r->remaining = remaining;
-	r->answered = true;
+	await_answered(&r->await, ERR_OK);
 }
 
 static bool
 step_is_ok(struct recovery *r)
 {
-	return await_answer(r) && r->outcome == REBUILD_OK;
+	return await_answer(&r->await) && r->outcome == REBUILD_OK;
 }
 
 /* --- What there is to rebuild --- */
 
-static struct sale *
-find_sku(struct recovery *r, const char *sku)
+static int
+compare_skus(const void *a, const void *b)
 {
-	for (size_t i = 0; i < r->sales_n; i++)
-		if (strcmp(r->sales[i].sku, sku) == 0)
-			return &r->sales[i];
-	return NULL;
+	return strcmp(
+	    ((const struct sale *)a)->sku, ((const struct sale *)b)->sku);
 }
 
 static void
@@ -210,22 +214,57 @@ on_known_sale(const struct sale *sale, void *arg)
 	add_sale(arg, sale);
 }
 
+static void
+sort_sales(struct recovery *r)
+{
+	if (r->sales_n > 1)
+		qsort(r->sales, r->sales_n, sizeof(r->sales[0]), compare_skus);
+}
+
 /* SKUs that only Redis knows come without an id. */
 static void
 on_surviving_skus(enum err err, const char *const *skus, size_t n, void *arg)
 {
 	struct recovery *r = arg;
+	size_t i, known = r->sales_n;
 
-	r->err = err;
-	for (size_t i = 0; err == ERR_OK && i < n; i++) {
+	sort_sales(r);
+	for (i = 0; err == ERR_OK && i < n; i++) {
 		struct sale sale = {.id = ""};
 
-		if (strlen(skus[i]) > SKU_MAX || find_sku(r, skus[i]) != NULL)
-			continue;
 		memcpy(sale.sku, skus[i], strlen(skus[i]) + 1);
-		add_sale(r, &sale);
+		if (known == 0 || bsearch(&sale, r->sales, known, sizeof(sale),
+				      compare_skus) == NULL)
+			add_sale(r, &sale);
 	}
-	r->answered = true;
+	sort_sales(r);
+	await_answered(&r->await, err);
+}
+
+static int
+compare_sale_ids(const void *a, const void *b)
+{
+	return strcmp(((const struct ledger_order *)a)->sale_id,
+	    ((const struct ledger_order *)b)->sale_id);
+}
+
+static void
+on_parked(const struct order *order, void *arg)
+{
+	struct recovery *r = arg;
+	struct ledger_order *to =
+	    realloc(r->dead, (r->dead_n + 1) * sizeof(*to));
+
+	if (to == NULL)
+		fatal(EXIT_OSERR, "out of memory");
+	r->dead = to;
+	to += r->dead_n++;
+	*to = (struct ledger_order){.status = "dead"};
+	memcpy(to->id, order->id, sizeof(to->id));
+	to->quantity = order->quantity;
+	memcpy(to->user_id, order->user_id, sizeof(to->user_id));
+	memcpy(to->request_key, order->request_key, sizeof(to->request_key));
+	memcpy(to->sale_id, order->sale_id, sizeof(to->sale_id));
 }
 
 static enum err
@@ -243,13 +282,17 @@ list_sales(struct recovery *r)
 {
 	enum err err = db_connect(r->db);
 
-	r->sales_n = 0;
+	r->sales_n = r->dead_n = 0;
 	if (err == ERR_OK)
 		err = ledger_list_sales(r->db, on_known_sale, r);
+	if (err == ERR_OK)
+		err = ledger_list_parked(r->db, on_parked, r);
 	if (ask_store(r, err) != ERR_OK)
 		return false;
+	if (r->dead_n > 1)
+		qsort(r->dead, r->dead_n, sizeof(r->dead[0]), compare_sale_ids);
 	sale_list(r->redis, on_surviving_skus, r);
-	return await_answer(r) && r->err == ERR_OK;
+	return await_answer(&r->await);
 }
 
 /* --- One sale --- */
@@ -285,42 +328,41 @@ copy_orders(struct recovery *r, const char *sku, const char *sale_id)
 	return true;
 }
 
-static void
-on_parked(const struct order *order, void *arg)
+/* Those of a sale, which are side by side. */
+static size_t
+find_dead(
+    const struct recovery *r, const char *sale_id, struct ledger_order **first)
 {
-	struct recovery *r = arg;
-	struct ledger_order *to;
+	size_t low = 0, high = r->dead_n, n = 0;
 
-	if (strcmp(order->sale_id, r->sale_id) != 0)
-		return;
-	to = realloc(r->dead, (r->dead_n + 1) * sizeof(*to));
-	if (to == NULL)
-		fatal(EXIT_OSERR, "out of memory");
-	r->dead = to;
-	to += r->dead_n++;
-	*to = (struct ledger_order){.status = "dead"};
-	memcpy(to->id, order->id, sizeof(to->id));
-	to->quantity = order->quantity;
-	memcpy(to->user_id, order->user_id, sizeof(to->user_id));
-	memcpy(to->request_key, order->request_key, sizeof(to->request_key));
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (strcmp(r->dead[middle].sale_id, sale_id) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	*first = r->dead + low;
+	while (low + n < r->dead_n &&
+	       strcmp(r->dead[low + n].sale_id, sale_id) == 0)
+		n++;
+	return n;
 }
 
 /* A parked order takes no units, whatever Redis still thinks of it. */
 static bool
 copy_dead(struct recovery *r, const char *sku, const char *sale_id)
 {
-	size_t i, n;
+	struct ledger_order *dead;
+	size_t i, n, all = find_dead(r, sale_id, &dead);
 
-	r->dead_n = 0;
-	memcpy(r->sale_id, sale_id, sizeof(r->sale_id));
-	if (ask_store(r, ledger_list_parked(r->db, on_parked, r)) != ERR_OK)
-		return false;
-	for (i = 0; i < r->dead_n; i += n) {
-		n = r->dead_n - i;
+	for (i = 0; i < all; i += n) {
+		n = all - i;
 		if (n > REBUILD_ORDERS_MAX)
 			n = REBUILD_ORDERS_MAX;
 		sale_rebuild_add(
-		    r->redis, sku, r->token, r->dead + i, n, on_step, r);
+		    r->redis, sku, r->token, dead + i, n, on_step, r);
 		if (!step_is_ok(r))
 			return false;
 	}
@@ -336,7 +378,7 @@ rebuild_sale(struct recovery *r, const struct sale *sale)
 
 	sale_rebuild_begin(
 	    r->redis, sale->sku, r->token, known ? sale : NULL, on_step, r);
-	if (!await_answer(r))
+	if (!await_answer(&r->await))
 		return false;
 	if (r->outcome == REBUILD_FRESH || r->outcome == REBUILD_NOTHING)
 		return true;
@@ -382,14 +424,23 @@ on_epoch_set(enum err err, void *arg)
 static bool
 rebuild_all(struct recovery *r)
 {
+	bool all = true;
+
 	if (!list_sales(r))
 		return false;
-	for (size_t i = 0; i < r->sales_n; i++)
-		if (!epoch_holds(r) || !rebuild_sale(r, &r->sales[i]))
+	for (size_t i = 0; i < r->sales_n; i++) {
+		if (!rebuild_sale(r, &r->sales[i]))
+			all = false;
+		/* One sale that fails does not hold up the others; what they
+		 * are rebuilt from does. */
+		if (r->leaving || r->store.down || !epoch_holds(r))
 			return false;
+	}
+	if (!all)
+		return false;
 	FAILPOINT("recovery_finished");
 	sale_set_epoch(r->redis, on_epoch_set, r);
-	return await_answer(r) && r->err == ERR_OK;
+	return await_answer(&r->await);
 }
 
 /* A system that never sold anything has nothing to wait for. */
@@ -406,6 +457,7 @@ recover(struct recovery *r)
 
 	snprintf(r->epoch, sizeof(r->epoch), "%s", redis_run_id(r->redis));
 	r->orders_total = 0;
+	r->tell_at = start + TELL_SECONDS;
 	if (is_virgin(r)) {
 		(void)rebuild_all(r);
 		return;
@@ -467,7 +519,10 @@ recovery_main(const struct config *config)
 		fatal(EXIT_OSERR, "out of memory");
 	srand48(getpid());
 	r->config = config;
+	r->await = (struct await){.loop = r->loop, .leaving = &r->leaving};
 	r->store.name = "MySQL";
+	r->queue_part.name = "the queue";
+	r->dead_letters_part.name = "the dead letters";
 	uuid_v7(r->token);
 	if (open_parts(r, why, sizeof(why)) != ERR_OK)
 		fatal(EXIT_CONFIG, "%s", why);

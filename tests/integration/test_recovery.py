@@ -40,6 +40,10 @@ def restore(stack, copy):
         shutil.copytree(copy, redis_files(stack))
 
 
+def worker_log(stack):
+    return (stack.directory / "log/worker.log").read_text()
+
+
 class Backup:
     """Redis' data of a moment, to go back to."""
 
@@ -142,6 +146,8 @@ def test_orders_that_only_the_dead_letters_have(stack, new_sale):
         # Nobody else gets it for a while.
         eventually(lambda: stack.dlq.receive(visibility=15))
         wipe(stack)
+    eventually(lambda: "sales wait for the dead letters: 0 visible, 1 in "
+               "flight, 0 delayed" in worker_log(stack))
     wait_rebuilt(stack, sku)
     assert_books(stack, sku, [order], 10)
 
@@ -215,6 +221,75 @@ def test_closed_stays_closed(stack, new_sale):
     wait_rebuilt(stack, paused)
     assert_problem(stack.web.buy(closed, "alice"), 409, "closed")
     assert_problem(stack.web.buy(paused, "alice"), 409, "paused")
+
+
+def test_lost_before_mysql_had_its_definition(stack, new_sale):
+    """An order was faster.  Nobody is to buy without the limit and the times
+    that there were, nor is MySQL to be told that there were none."""
+    sku = new_sale(stock=10, limit=1)
+    order = stack.web.buy(sku, "alice").json["orderId"]
+    stack.wait_settled(sku, [order])
+    eventually(lambda: stack.books.sales(sku)[0]["defined"])
+    stack.books.ask("UPDATE sales SET defined = 0, limit_per_user = NULL "
+                    "WHERE sku = %s", sku)
+    wipe(stack)
+    wait_rebuilt(stack, sku)
+    assert f"MySQL has no definition of {sku}: paused" in worker_log(stack)
+    assert_problem(stack.web.buy(sku, "alice"), 409, "paused")
+    done = stack.cli("resume", sku)
+    assert done.returncode == 1 and "reset it" in done.stderr, done
+    assert_problem(stack.web.admin(f"/admin/state/{sku}",
+                                   {"state": "open"}), 422, "bad_field")
+    assert_problem(stack.web.reset(sku, 10), 422, "bad_field")
+    done = stack.cli("reset", sku, "--stock", 5)
+    assert done.returncode == 1 and "--limit" in done.stderr, done
+    assert not stack.books.sales(sku)[0]["defined"]
+    reply = stack.web.reset(sku, 10, name="Bike", limit=1, opensAt=0,
+                            closesAt=0)
+    assert reply.status == 200, reply
+    assert stack.web.buy(sku, "alice").status == 202
+
+
+def test_a_sale_that_cannot_be_rebuilt_holds_up_no_other(stack, new_sale,
+                                                         expect_errors):
+    expect_errors("rebuild of", "is damaged")
+    damaged, other = sorted((new_sale(stock=10), new_sale(stock=10)))
+    stack.wait_settled(other, [])
+    stack.redis.set(f"fs:{{{damaged}}}:orders", "no hash")
+    stack.kill("redis")
+    wait_rebuilt(stack, other)
+    assert stack.web.buy(other, "alice").status == 202
+    eventually(lambda: f"rebuild of {damaged}: Redis says: WRONGTYPE"
+               in worker_log(stack))
+    assert_problem(stack.web.get("/readyz"), 503, "recovering")
+    stack.redis.delete(f"fs:{{{damaged}}}:orders")
+    wait_rebuilt(stack, damaged)
+    eventually(lambda: stack.web.get("/readyz").status == 200, 20)
+
+
+@pytest.mark.parametrize("field", ["sale_id", "total"])
+def test_a_damaged_sale_hides_no_other_and_is_rebuilt(stack, new_sale,
+                                                      expect_errors, field):
+    expect_errors("is damaged", "reserve: Redis says")
+    damaged, other = new_sale(stock=10), new_sale(stock=10)
+    order = stack.web.buy(damaged, "alice", key="k").json["orderId"]
+    stack.wait_settled(damaged, [order])
+    stack.redis.hdel(f"fs:{{{damaged}}}:sale", field)
+
+    def listed():
+        reply = stack.web.get("/sales")
+        assert reply.status == 200, reply
+        return [sale["sku"] for sale in reply.json["sales"]]
+    eventually(lambda: damaged not in listed())
+    assert other in listed()
+    eventually(lambda: stack.web.get(f"/stock/{damaged}").code
+               == "unavailable")
+    assert_problem(stack.web.buy(damaged, "bob"), 503, "unavailable")
+    stack.redis.delete("fs:epoch")
+    eventually(lambda: stack.web.get(f"/stock/{damaged}").status == 200, 20)
+    assert stack.web.stock(damaged)["remaining"] == 9
+    again = stack.web.buy(damaged, "alice", key="k")
+    assert again.json["orderId"] == order
 
 
 def test_mysql_away_meanwhile(stack, new_sale):

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from harness.crowd import accepted, count, count_states, rush
+from harness.rebuild import wait_rebuilt
 from harness.wait import eventually
 
 pytestmark = pytest.mark.stacks("sqs-faults")
@@ -208,3 +209,23 @@ def test_killed_it_has_all_it_took(stack, new_sale):
         stack.kill("sqs")
         eventually(lambda: stack.queue.depth() >= BUYERS)
     stack.wait_settled(sku, ids(outcomes))
+
+
+# --- Recovery ---
+
+def test_dead_letters_whose_depth_is_not_told(stack, new_sale, expect_errors):
+    """Recovery waits, for they may hold orders, and says so."""
+    expect_errors("(?i)redis|unavailable|recovering")
+    sku = new_sale(stock=10)
+    log = stack.directory / "log/worker.log"
+    with stack.standin.faults({"fault": "denied",
+                               "actions": ["GetQueueAttributes"],
+                               "queue": "flashsale-orders-dlq"}):
+        stack.kill("redis")
+        eventually(lambda: "the dead letters: its depth is not told: denied"
+                   in log.read_text())
+        eventually(lambda: "sales wait for the dead letters, whose depth is "
+                   "not told: denied" in log.read_text())
+        assert stack.web.buy(sku, "alice").code == "recovering"
+    wait_rebuilt(stack, sku)
+    assert stack.web.buy(sku, "alice").status == 202
