@@ -1,6 +1,6 @@
 /*
  * The keys and arguments of one script call, put together piece by piece.
- * For lib/sale.c and lib/rebuild.c, who know the keys.
+ * For those of lib/ who call the scripts; sale.h lists the keys.
  */
 #ifndef FLASHSALE_ARGUMENTS_H
 #define FLASHSALE_ARGUMENTS_H
