@@ -50,7 +50,8 @@ on_sqs_checked(const struct sqs_result *result,
 	if (ok)
 		r->queue = *attributes;
 	if (!ok && (r->sqs_ok || r->sqs_seen == 0))
-		log_warn("sqs: %s %s %s", err_name(result->err), result->code,
+		log_warn("sqs: %s%s%s: %s", err_name(result->err),
+		    result->code[0] == '\0' ? "" : " ", result->code,
 		    result->message);
 	else if (ok && !r->sqs_ok)
 		log_info("sqs: the queue answers");
