@@ -137,7 +137,7 @@ on_mended(enum err err, const struct redis_value *v, void *arg)
 	else if (err == ERR_OK && strcmp(status, "gone") == 0)
 		err = ERR_NOT_FOUND;
 	else if (err == ERR_OK && strcmp(status, "recovering") == 0)
-		err = ERR_THROTTLED;
+		err = ERR_RECOVERING;
 	m->fn(err, redis_int(redis_at(v, 1)) == 1, m->arg);
 	free(m);
 }

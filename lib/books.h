@@ -36,7 +36,7 @@ void books_read(struct redis *, const char *sku, const struct books_reader *,
 
 /*
  * has_changed: false = there was nothing to mend any more.
- * ERR_NOT_FOUND: the sale is another one by now.  ERR_THROTTLED: it is being
+ * ERR_NOT_FOUND: the sale is another one by now.  ERR_RECOVERING: it is being
  * rebuilt.
  */
 typedef void books_mended_fn(enum err, bool has_changed, void *arg);

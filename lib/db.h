@@ -52,7 +52,7 @@ void db_free(struct db *);
  *   ERR_UNAVAILABLE  not connected, gone, read-only, out of disk, without
  *                    its tables...: whatever is not the data's fault
  *   ERR_TIMEOUT      lost while a statement was under way: outcome unknown
- *   ERR_THROTTLED    deadlock or lock timeout: roll back, try again at once
+ *   ERR_RETRY        deadlock or lock timeout: roll back, try again at once
  *   ERR_BAD_INPUT    the server will not have this data, ever
  *   ERR_DENIED       wrong user or password, or not enough rights
  *   ERR_NOT_FOUND    the database does not exist (db_connect only)

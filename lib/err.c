@@ -22,6 +22,10 @@ err_name(enum err err)
 		return "refused";
 	case ERR_THROTTLED:
 		return "throttled";
+	case ERR_RETRY:
+		return "somebody came in between";
+	case ERR_RECOVERING:
+		return "recovering";
 	case ERR_DENIED:
 		return "denied";
 	}

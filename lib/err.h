@@ -17,6 +17,8 @@ enum err {
 	ERR_PROTOCOL,	 /* the answer makes no sense */
 	ERR_REFUSED,	 /* the peer understood and said no */
 	ERR_THROTTLED,	 /* the peer asks us to slow down */
+	ERR_RETRY,	 /* somebody came in between: the same again, at once */
+	ERR_RECOVERING,	 /* this Redis may have lost it: ask again later */
 	ERR_DENIED,	 /* credentials are missing, wrong or too weak */
 };
 

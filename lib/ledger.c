@@ -313,7 +313,7 @@ count_sold(struct haul *haul)
 		    sql, " AND sold + %lld <= total", (long long)sale->selling);
 		err = db_run(haul->db, sql, &affected);
 		if (err == ERR_OK && affected != 1)
-			err = ERR_THROTTLED;
+			err = ERR_RETRY;
 	}
 	return err;
 }
@@ -559,10 +559,10 @@ wait_after(unsigned attempt)
 static enum err
 try_some_times(struct db *db, struct ledger_entry *entries, size_t n)
 {
-	enum err err = ERR_THROTTLED;
+	enum err err = ERR_RETRY;
 	unsigned i;
 
-	for (i = 0; i < TRIES && err == ERR_THROTTLED; i++) {
+	for (i = 0; i < TRIES && err == ERR_RETRY; i++) {
 		if (i > 0)
 			wait_after(i - 1);
 		err = try_once(db, entries, n);

@@ -65,7 +65,7 @@ take_lock(struct db *db)
 		err = query_number(db,
 		    "SELECT GET_LOCK(CONCAT('flashsale ', DATABASE()), 1)",
 		    &taken);
-	return err == ERR_OK && taken == 0 ? ERR_THROTTLED : err;
+	return err == ERR_OK && taken == 0 ? ERR_RETRY : err;
 }
 
 static void

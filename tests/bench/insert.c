@@ -53,7 +53,7 @@ persist(struct db *db, struct ledger_entry *entries, unsigned n)
 {
 	enum err err;
 
-	while ((err = ledger_persist(db, entries, n)) == ERR_THROTTLED)
+	while ((err = ledger_persist(db, entries, n)) == ERR_RETRY)
 		;
 	if (err != ERR_OK)
 		fatal(EXIT_UNAVAIL, "MySQL: %s", db_error(db));
