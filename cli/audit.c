@@ -305,25 +305,19 @@ sort(void *array, size_t n, size_t each,
 		qsort(array, n, each, compare);
 }
 
+static int
+compare_order_id(const void *id, const void *order)
+{
+	return strcmp(id, ((const struct audit_order *)order)->id);
+}
+
 static struct audit_order *
 find_order(const struct audit *a, const char *id)
 {
-	struct audit_order key = {.redis = ORDER_ABSENT};
-	size_t low = 0, high = a->orders_n;
-
-	strncpy(key.id, id, sizeof(key.id) - 1);
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		int order = strcmp(key.id, a->orders[middle].id);
-
-		if (order == 0)
-			return &a->orders[middle];
-		if (order < 0)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return NULL;
+	if (a->orders_n == 0) /* bsearch() must not see NULL either */
+		return NULL;
+	return bsearch(
+	    id, a->orders, a->orders_n, sizeof(*a->orders), compare_order_id);
 }
 
 void

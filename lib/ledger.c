@@ -88,23 +88,19 @@ compare_sales(const void *a, const void *b)
 	    ((const struct ledger_sale *)b)->id);
 }
 
+static int
+compare_order_id(const void *id, const void *order)
+{
+	return strcmp(id, entry_order_id(*(struct ledger_entry *const *)order));
+}
+
 static struct ledger_entry *
 find_order(const struct haul *haul, const char *id)
 {
-	size_t low = 0, high = haul->orders_n;
+	struct ledger_entry *const *found = bsearch(id, haul->orders,
+	    haul->orders_n, sizeof(haul->orders[0]), compare_order_id);
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		int order = strcmp(id, entry_order_id(haul->orders[middle]));
-
-		if (order == 0)
-			return haul->orders[middle];
-		if (order < 0)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return NULL;
+	return found != NULL ? *found : NULL;
 }
 
 static struct ledger_sale *
