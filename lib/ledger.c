@@ -197,10 +197,25 @@ lock_sales(struct haul *haul)
 	return db_query(haul->db, sql, read_sale, haul);
 }
 
+/* A sale whose row has gone has still sold what it has sold. */
+static void
+add_sold(struct sql *sql, const struct ledger_sale *sale)
+{
+	if (sale->exists) {
+		sql_add(sql, "0"); /* that of the row stays */
+		return;
+	}
+	sql_add(sql, "(SELECT COALESCE(SUM(quantity), 0) FROM orders "
+		     "WHERE status = 'confirmed' AND sale_id = ");
+	sql_add_text(sql, sale->id);
+	sql_add(sql, ")");
+}
+
 /* The definition, as far as a message knows it. */
 static void
-add_sale_row(struct sql *sql, const struct message *message)
+add_sale_row(struct sql *sql, const struct ledger_sale *known)
 {
+	const struct message *message = known->newest;
 	const struct order *order = &message->order;
 	const struct sale *sale = &message->sale;
 	bool defines = message_defines(message);
@@ -228,6 +243,8 @@ add_sale_row(struct sql *sql, const struct message *message)
 	sql_add_time(sql, defines ? sale->created_at : order->reserved_at);
 	sql_add(sql, ",");
 	sql_add_text(sql, defines ? sale_state_name(sale->state) : "open");
+	sql_add(sql, ",");
+	add_sold(sql, known);
 	sql_add(sql, ")");
 }
 
@@ -270,13 +287,13 @@ write_sales(struct haul *haul)
 	sql_clear(sql);
 	sql_add(sql, "INSERT INTO sales (sale_id, sku, name, total, revision, "
 		     "defined, limit_per_user, opens_at, closes_at, "
-		     "price_minor, currency, created_at, state) VALUES ");
+		     "price_minor, currency, created_at, state, sold) VALUES ");
 	for (sale = haul->sales; sale < haul->sales + haul->sales_n; sale++) {
 		if (sale->exists &&
 		    !is_news(sale->newest, sale->revision, sale->defined))
 			continue;
 		sql_add(sql, "%s", comma);
-		add_sale_row(sql, sale->newest);
+		add_sale_row(sql, sale);
 		comma = ",";
 	}
 	if (comma[0] == '\0')
