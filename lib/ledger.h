@@ -59,10 +59,14 @@ enum err ledger_probe(struct db *) MUST_CHECK;
 
 /* The books of one sale. */
 struct ledger_book {
-	char sale_id[UUID_TEXT_SIZE];
+	char sale_id[UUID_TEXT_SIZE]; /* "": there are orders, but no row of it
+				       */
 	char sku[SKU_MAX + 1];
 	char name[NAME_MAX_BYTES + 1];
 	int64_t revision;
+	bool defined; /* what follows is more than its orders say of it */
+	int64_t limit;
+	enum sale_state state;
 	int64_t total; /* units */
 	int64_t sold; /* units; equals confirmed_units or the books are wrong */
 	int64_t confirmed_orders, confirmed_units;

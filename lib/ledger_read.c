@@ -8,6 +8,7 @@ static void
 read_book_sale(const struct db_row *row, void *arg)
 {
 	struct ledger_book *book = arg;
+	char state[16];
 
 	db_copy(row, 0, book->sale_id, sizeof(book->sale_id));
 	db_copy(row, 1, book->sku, sizeof(book->sku));
@@ -15,6 +16,11 @@ read_book_sale(const struct db_row *row, void *arg)
 	book->revision = db_int(row, 3);
 	book->total = db_int(row, 4);
 	book->sold = db_int(row, 5);
+	book->defined = db_int(row, 6) != 0;
+	book->limit = db_int(row, 7);
+	db_copy(row, 8, state, sizeof(state));
+	if (!sale_state_parse(state, &book->state))
+		book->state = SALE_PAUSED;
 }
 
 static void
@@ -35,12 +41,11 @@ ledger_read_book(struct db *db, const char *sale_id, struct ledger_book *book)
 	enum err err;
 
 	*book = (struct ledger_book){.sale_id = ""};
-	sql_add(&sql, "SELECT sale_id, sku, name, revision, total, sold "
+	sql_add(&sql, "SELECT sale_id, sku, name, revision, total, sold, "
+		      "defined, limit_per_user, state "
 		      "FROM sales WHERE sale_id = ");
 	sql_add_text(&sql, sale_id);
 	err = db_query(db, &sql, read_book_sale, book);
-	if (err == ERR_OK && book->sale_id[0] == '\0')
-		err = ERR_NOT_FOUND;
 	sql_clear(&sql);
 	sql_add(&sql, "SELECT SUM(status = 'confirmed'),"
 		      " SUM(IF(status = 'confirmed', quantity, 0)),"
@@ -51,6 +56,9 @@ ledger_read_book(struct db *db, const char *sale_id, struct ledger_book *book)
 	if (err == ERR_OK)
 		err = db_query(db, &sql, read_book_orders, book);
 	sql_free(&sql);
+	if (err == ERR_OK && book->sale_id[0] == '\0' &&
+	    book->confirmed_orders == 0 && book->rejected_orders == 0)
+		err = ERR_NOT_FOUND;
 	return err;
 }
 
