@@ -199,6 +199,16 @@ books_resend(struct redis *redis, struct books_sale sale, const char *order_id,
 	call(redis, &a, fn, arg);
 }
 
+void
+books_define(
+    struct redis *redis, struct books_sale sale, books_mended_fn *fn, void *arg)
+{
+	struct arguments a;
+
+	start(&a, redis, sale, "define");
+	call(redis, &a, fn, arg);
+}
+
 static void
 mend_request(struct redis *redis, struct books_sale sale, const char *step,
     const char *const names[3], books_mended_fn *fn, void *arg)

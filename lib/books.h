@@ -52,6 +52,9 @@ void books_adopt(struct redis *, struct books_sale, const struct order *,
 /* An order that only Redis has: into the outbox, with this key. */
 void books_resend(struct redis *, struct books_sale, const char *order_id,
     const char *request_key, int64_t reserved_at, books_mended_fn *, void *arg);
+/* The sale's definition: into the outbox, as Redis has it. */
+void books_define(
+    struct redis *, struct books_sale, books_mended_fn *, void *arg);
 /* The Idempotency-Key of an order, and one of no order. */
 void books_remember(struct redis *, struct books_sale, const char *order_id,
     const char *user_id, const char *request_key, books_mended_fn *, void *arg);

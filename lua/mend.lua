@@ -7,6 +7,7 @@
 --               an order that MySQL or the outbox has and this Redis forgot
 --   "resend"    4 order id  5 idempotency key  6 reserved at (ms)
 --               an order that only this Redis has: into the outbox once more
+--   "define"    the definition, as it is: into the outbox once more
 --   "remember"  4 order id  5 user  6 idempotency key
 --   "forget"    4 order id  5 user  6 idempotency key: of no order
 --   "sum"       4 "mended" of the sale when this was found: another number
@@ -79,6 +80,23 @@ local function resend(id, request_key, reserved_at)
   return 1
 end
 
+-- One that was made up from orders is none.
+local function define()
+  if redis.call('HGET', sale_key, 'defined') == '0' then
+    return 0
+  end
+  local fields = {'sale_id', 'revision', 'total', 'name', 'limit', 'opens_at',
+    'closes_at', 'price', 'currency', 'created_at', 'state'}
+  local values = redis.call('HMGET', sale_key, unpack(fields))
+  local entry = {'type', 'sale'}
+  for i = 1, #fields do
+    entry[#entry + 1] = fields[i]
+    entry[#entry + 1] = values[i]
+  end
+  redis.call('XADD', outbox, '*', unpack(entry))
+  return 1
+end
+
 local function remember(id, user, request_key)
   if redis.call('HEXISTS', orders, id) == 0 then
     return 0
@@ -133,6 +151,6 @@ local function sum(mended, user, units, expected)
   return 1
 end
 
-local steps = {adopt = adopt, resend = resend, remember = remember,
-  forget = forget, sum = sum}
+local steps = {adopt = adopt, resend = resend, define = define,
+  remember = remember, forget = forget, sum = sum}
 return {'ok', steps[step](unpack(ARGV, 4))}
