@@ -18,6 +18,7 @@ struct reading {
 	sale_view_fn *fn;
 	void *arg;
 	char sku[SKU_MAX + 1];
+	char refusal[128]; /* of one of the questions, or "" */
 };
 
 static void
@@ -59,7 +60,8 @@ on_whole(enum err err, const struct redis_value *v, void *arg)
 	struct sale_view view = {.recovering = false};
 
 	if (err == ERR_REFUSED) {
-		log_error("books of %s: Redis says: %s", r->sku, redis_text(v));
+		log_error("books of %s: Redis says: %s", r->sku,
+		    r->refusal[0] != '\0' ? r->refusal : redis_text(v));
 	} else if (err == ERR_OK) {
 		err = sale_read_view(
 		    redis_at(v, 0), redis_run_id(r->redis), &view);
@@ -78,23 +80,24 @@ on_whole(enum err err, const struct redis_value *v, void *arg)
 	free(r);
 }
 
-/* The last answer of the transaction has them all. */
+/* The last answer of the transaction has them all; but where there was one
+ * that Redis would not take, it does not say why. */
 static void
 on_queued(enum err err, const struct redis_value *v, void *arg)
 {
-	(void)err;
-	(void)v;
-	(void)arg;
+	struct reading *r = arg;
+
+	if (err == ERR_REFUSED && r->refusal[0] == '\0')
+		snprintf(r->refusal, sizeof(r->refusal), "%s", redis_text(v));
 }
 
 static void
-ask_about(
-    struct redis *redis, const char *command, const char *sku, const char *what)
+ask_about(struct reading *r, const char *command, const char *what)
 {
 	char key[KEY_SIZE];
 
-	snprintf(key, sizeof(key), "fs:{%s}:%s", sku, what);
-	redis_call(redis, on_queued, NULL, command, key, NULL);
+	snprintf(key, sizeof(key), "fs:{%s}:%s", r->sku, what);
+	redis_call(r->redis, on_queued, r, command, key, NULL);
 }
 
 void
@@ -106,16 +109,17 @@ books_read(struct redis *redis, const char *sku,
 
 	if (r == NULL)
 		abort();
-	*r = (struct reading){redis, *reader, fn, arg, ""};
+	*r = (struct reading){
+	    .redis = redis, .reader = *reader, .fn = fn, .arg = arg};
 	snprintf(r->sku, sizeof(r->sku), "%s", sku);
-	redis_call(redis, on_queued, NULL, "MULTI", NULL);
-	sale_ask_view(redis, sku, on_queued, NULL);
-	ask_about(redis, "HGETALL", sku, "orders");
-	ask_about(redis, "HGETALL", sku, "buyers");
-	ask_about(redis, "HGETALL", sku, "requests");
-	ask_about(redis, "XLEN", sku, "outbox");
+	redis_call(redis, on_queued, r, "MULTI", NULL);
+	sale_ask_view(redis, sku, on_queued, r);
+	ask_about(r, "HGETALL", "orders");
+	ask_about(r, "HGETALL", "buyers");
+	ask_about(r, "HGETALL", "requests");
+	ask_about(r, "XLEN", "outbox");
 	snprintf(key, sizeof(key), "fs:{%s}:sale", sku);
-	redis_call(redis, on_queued, NULL, "HGET", key, "mended", NULL);
+	redis_call(redis, on_queued, r, "HGET", key, "mended", NULL);
 	redis_call(redis, on_whole, r, "EXEC", NULL);
 }
 
