@@ -65,13 +65,15 @@ on_whole(enum err err, const struct redis_value *v, void *arg)
 	} else if (err == ERR_OK) {
 		err = sale_read_view(
 		    redis_at(v, 0), redis_run_id(r->redis), &view);
-		if (err == ERR_REFUSED)
-			sale_log_damage(r->sku);
+		if (err == ERR_REFUSED) /* view.damaged tells */
+			err = ERR_OK;
 	}
 	if (err == ERR_OK) {
 		memcpy(view.sale.sku, r->sku, sizeof(r->sku));
 		view.outbox = redis_int(redis_at(v, 4));
-		view.mended = redis_int(redis_at(v, 5));
+		view.mended = redis_int(redis_at(redis_at(v, 5), 0));
+		view.is_undefined =
+		    strcmp(redis_text(redis_at(redis_at(v, 5), 1)), "0") == 0;
 		read_orders(r, redis_at(v, 1));
 		read_buyers(r, redis_at(v, 2));
 		read_requests(r, redis_at(v, 3));
@@ -119,7 +121,8 @@ books_read(struct redis *redis, const char *sku,
 	ask_about(r, "HGETALL", "requests");
 	ask_about(r, "XLEN", "outbox");
 	snprintf(key, sizeof(key), "fs:{%s}:sale", sku);
-	redis_call(redis, on_queued, r, "HGET", key, "mended", NULL);
+	redis_call(
+	    redis, on_queued, r, "HMGET", key, "mended", "defined", NULL);
 	redis_call(redis, on_whole, r, "EXEC", NULL);
 }
 

@@ -283,24 +283,40 @@ is_absent(const struct redis_value *v)
 	return true;
 }
 
-static bool
+/* All but remaining, a sum, which flashsale repair can work out.  Returns the
+ * name of a field that cannot be read, or NULL. */
+static const char *
 read_definition(const struct redis_value *v, struct sale *sale)
 {
-	bool ok;
+	const struct {
+		size_t at;
+		const char *name;
+		int64_t *to, most;
+	} numbers[] = {{2, "revision", &sale->revision, INT64_MAX},
+	    {3, "total", &sale->total, UNITS_MAX},
+	    {5, "limit", &sale->limit, UNITS_MAX},
+	    {6, "opens_at", &sale->opens_at, TIME_MAX},
+	    {7, "closes_at", &sale->closes_at, TIME_MAX},
+	    {8, "price", &sale->price_minor, PRICE_MAX},
+	    {10, "created_at", &sale->created_at, TIME_MAX}};
+	const char *damaged = NULL;
 
 	redis_copy(redis_at(v, 0), sale->id, sizeof(sale->id));
 	redis_copy(redis_at(v, 1), sale->name, sizeof(sale->name));
-	ok = read_number(redis_at(v, 2), &sale->revision);
-	ok &= read_number(redis_at(v, 3), &sale->total);
-	ok &= read_number(redis_at(v, 5), &sale->limit);
-	ok &= read_number(redis_at(v, 6), &sale->opens_at);
-	ok &= read_number(redis_at(v, 7), &sale->closes_at);
-	ok &= read_number(redis_at(v, 8), &sale->price_minor);
 	redis_copy(redis_at(v, 9), sale->currency, sizeof(sale->currency));
-	ok &= read_number(redis_at(v, 10), &sale->created_at);
-	ok &= sale_state_parse(redis_text(redis_at(v, 11)), &sale->state);
-	return ok && uuid_is_valid(sale->id, strlen(sale->id)) &&
-	       sale->name[0] != '\0' && sale->currency[0] != '\0';
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		if (!read_number(redis_at(v, numbers[i].at), numbers[i].to) ||
+		    *numbers[i].to > numbers[i].most)
+			damaged = numbers[i].name;
+	if (!sale_state_parse(redis_text(redis_at(v, 11)), &sale->state))
+		damaged = "state";
+	if (sale->currency[0] == '\0')
+		damaged = "currency";
+	if (sale->name[0] == '\0')
+		damaged = "name";
+	if (!uuid_is_valid(sale->id, strlen(sale->id)))
+		damaged = "sale_id";
+	return damaged;
 }
 
 enum err
@@ -309,17 +325,16 @@ sale_read_view(
 {
 	if (is_absent(v))
 		return ERR_NOT_FOUND;
-	if (!read_definition(v, &view->sale))
-		return ERR_REFUSED;
+	view->damaged = read_definition(v, &view->sale);
 	view->remaining = redis_int(redis_at(v, 4));
 	view->recovering = run_id[0] != '\0' &&
 			   strcmp(run_id, redis_text(redis_at(v, 12))) != 0;
 	view->confirmed = redis_int(redis_at(v, 13));
-	return ERR_OK;
+	return view->damaged == NULL ? ERR_OK : ERR_REFUSED;
 }
 
-void
-sale_log_damage(const char *sku)
+static void
+log_damage(const char *sku)
 {
 	static double last_line;
 
@@ -338,7 +353,7 @@ on_sale_hash(enum err err, const struct redis_value *v, void *arg)
 	if (err == ERR_OK) {
 		err = sale_read_view(v, redis_run_id(q->redis), &q->seen);
 		if (err == ERR_REFUSED)
-			sale_log_damage(q->sku);
+			log_damage(q->sku);
 	}
 	q->err = err;
 }

@@ -89,7 +89,13 @@ struct sale_view {
 	int64_t confirmed; /* units that MySQL has */
 	bool recovering;   /* this Redis may have lost orders of it */
 	int64_t outbox;	   /* entries waiting */
-	int64_t mended;	   /* sums, how often; only books_read() tells */
+	/* A field of the definition that cannot be read, or NULL: what is read
+	 * of it above is nothing to rely on. */
+	const char *damaged;
+	/* Only books_read() tells: sums, how often; and whether the sale was
+	 * rebuilt from its orders, without a definition. */
+	int64_t mended;
+	bool is_undefined;
 };
 
 /* What a buyer sees at that moment: "on_sale", "sold_out", "not_open",
@@ -121,13 +127,11 @@ bool sale_read_order(const struct redis_value *, struct order_view *);
 /* --- For lib/books.c, who reads a sale whole --- */
 
 /* Ask for a sale's hash, and read the answer but for the outbox.
- * ERR_NOT_FOUND: there is no such sale.  ERR_REFUSED: it is damaged, though its
- * sums, which can be mended, may be anything. */
+ * ERR_NOT_FOUND: there is no such sale.  ERR_REFUSED: it is damaged, as the
+ * view tells; its sums, which can be mended, may be anything. */
 void sale_ask_view(struct redis *, const char *sku, redis_fn *, void *arg);
 enum err sale_read_view(const struct redis_value *, const char *run_id,
     struct sale_view *) MUST_CHECK;
-/* The line that says what to do about it, at most one a second. */
-void sale_log_damage(const char *sku);
 
 /* --- Operating --- */
 
