@@ -57,6 +57,7 @@ run_migrate(const struct config *config, int argc, char **argv)
 {
 	unsigned applied = 0;
 	struct db *db;
+	enum err err;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
@@ -69,7 +70,15 @@ run_migrate(const struct config *config, int argc, char **argv)
 		    &command_migrate, "what is \"%s\"?", argv[optind]);
 	probe(config);
 	db = new_db(config, PATIENCE_MS);
-	if (migrations_apply(db, print_applied, NULL, &applied) != ERR_OK)
+	err = migrations_apply(db, print_applied, NULL, &applied);
+	if (err == ERR_NOT_FOUND)
+		fatal(EXIT_FAILED,
+		    "a table has been changed since: %s; no migration undoes "
+		    "that: restore the table, or add the column as sql/ has it",
+		    db_error(db));
+	if (err == ERR_RETRY)
+		fatal(EXIT_UNAVAIL, "somebody else is migrating: try again");
+	if (err != ERR_OK)
 		fatal(EXIT_UNAVAIL, "the migration failed: %s", db_error(db));
 	if (applied == 0)
 		printf("the database is up to date\n");

@@ -79,6 +79,30 @@ release_lock(struct db *db)
 		db_disconnect(db);
 }
 
+/* Nothing of any row: are all tables and columns there? */
+static enum err
+check(struct db *db)
+{
+	static const char *const looks[] = {
+	    ("SELECT sale_id, sku, name, total, sold, revision, defined, "
+	     "limit_per_user, opens_at, closes_at, price_minor, currency, "
+	     "created_at, state FROM sales LIMIT 0"),
+	    ("SELECT id, sale_id, sku, user_id, quantity, status, "
+	     "status_reason, price_minor, currency, request_key, reserved_at, "
+	     "created_at FROM orders LIMIT 0"),
+	    ("SELECT message_id, reason, body, body_bytes, parked_at "
+	     "FROM parked LIMIT 0"),
+	};
+	enum err err = ERR_OK;
+	int64_t nothing;
+	size_t i;
+
+	for (i = 0; i < sizeof(looks) / sizeof(looks[0]) && err == ERR_OK; i++)
+		err = query_number(db, looks[i], &nothing);
+	return err == ERR_UNAVAILABLE && db_is_connected(db) ? ERR_NOT_FOUND
+							     : err;
+}
+
 static enum err
 apply(struct db *db, const struct migration *migration)
 {
@@ -86,13 +110,28 @@ apply(struct db *db, const struct migration *migration)
 	enum err err = db_run_script(db, migration->text);
 
 	sql_add(&sql,
-	    "INSERT INTO schema_migrations (version, name) VALUES "
+	    "INSERT IGNORE INTO schema_migrations (version, name) VALUES "
 	    "(%u, '%s')",
 	    migration->version, migration->name);
 	if (err == ERR_OK)
 		err = db_run(db, &sql, NULL);
 	sql_free(&sql);
 	return err;
+}
+
+/* All of it once more when something has gone: that does no harm. */
+static enum err
+find_version(struct db *db, int64_t *version)
+{
+	enum err err = query_number(
+	    db, "SELECT MAX(version) FROM schema_migrations", version);
+
+	if (err == ERR_OK)
+		err = check(db);
+	if (err != ERR_NOT_FOUND)
+		return err;
+	*version = 0;
+	return ERR_OK;
 }
 
 static enum err
@@ -109,8 +148,7 @@ apply_missing(struct db *db, migrations_fn *fn, void *arg, unsigned *applied)
 	    "applied_at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3)"
 	    ") ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin");
 	if (err == ERR_OK)
-		err = query_number(
-		    db, "SELECT MAX(version) FROM schema_migrations", &version);
+		err = find_version(db, &version);
 	for (i = 0; i < MIGRATIONS_COUNT && err == ERR_OK; i++) {
 		if (migrations[i].version <= version)
 			continue;
@@ -121,7 +159,7 @@ apply_missing(struct db *db, migrations_fn *fn, void *arg, unsigned *applied)
 		if (fn != NULL)
 			fn(migrations[i].version, migrations[i].name, arg);
 	}
-	return err;
+	return err == ERR_OK && *applied > 0 ? check(db) : err;
 }
 
 enum err

@@ -296,6 +296,24 @@ def test_status_without_mysql_and_sqs(stack, new_sale):
     assert "mysql" in done.stderr.lower() and "sqs" in done.stderr.lower()
 
 
+def test_migrate_brings_back_a_table(stack):
+    assert "up to date" in ok(stack.cli("migrate"))
+    stack.books.ask("DROP TABLE parked")
+    assert "applied" in ok(stack.cli("migrate"))
+    assert not stack.books.ask("SELECT * FROM parked")
+    assert "up to date" in ok(stack.cli("migrate"))
+
+
+def test_migrate_names_a_column_that_has_gone(stack):
+    stack.books.ask("ALTER TABLE parked DROP COLUMN parked_at")
+    try:
+        done = stack.cli("migrate")
+        assert done.returncode == 1 and "'parked_at'" in done.stderr, done
+    finally:
+        stack.books.ask("DROP TABLE parked")
+        ok(stack.cli("migrate"))
+
+
 def test_migrate_without_mysql(stack):
     done = stack.cli("migrate", MYSQL_URL="mysql://x@127.0.0.1:1/x")
     assert done.returncode == 69 and done.stderr, done
