@@ -527,6 +527,7 @@ read_outboxes(struct session *s, struct sqs_attributes *sum, char *why)
 
 struct queue_answer {
 	struct sqs_attributes *attributes;
+	const char *url;
 	char *why;
 };
 
@@ -540,17 +541,17 @@ on_attributes(const struct sqs_result *result,
 	if (result->err == ERR_OK)
 		*out->attributes = *attributes;
 	else
-		snprintf(out->why, WHY_SIZE, "%s%s%s: %s",
+		snprintf(out->why, WHY_SIZE, "%s: %s%s%s: %s", out->url,
 		    err_name(result->err), result->code[0] == '\0' ? "" : " ",
 		    result->code, result->message);
 	answer(slot, result->err);
 }
 
 static enum err
-read_attributes(struct session *s, struct sqs *queue,
+read_attributes(struct session *s, struct sqs *queue, const char *url,
     struct sqs_attributes *attributes, char *why)
 {
-	struct queue_answer out = {attributes, why};
+	struct queue_answer out = {attributes, url, why};
 	struct answer_slot slot = {.session = s, .out = &out};
 
 	sqs_get_queue_attributes(queue, on_attributes, &slot);
@@ -566,17 +567,16 @@ session_read_queue(
 	snprintf(why, WHY_SIZE, "SQS_QUEUE_URL is not set");
 	if (s->queue == NULL)
 		return ERR_UNAVAILABLE;
-	return read_attributes(s, s->queue, attributes, why);
+	return read_attributes(
+	    s, s->queue, s->config->sqs_queue_url, attributes, why);
 }
 
 enum err
 session_read_dead_letters(
     struct session *s, struct sqs_attributes *attributes, char why[WHY_SIZE])
 {
-	snprintf(why, WHY_SIZE, "SQS_DLQ_URL is not set");
-	if (s->dead_letters == NULL)
-		return ERR_NOT_FOUND;
-	return read_attributes(s, s->dead_letters, attributes, why);
+	return read_attributes(
+	    s, s->dead_letters, s->config->sqs_dlq_url, attributes, why);
 }
 
 /* --- MySQL --- */

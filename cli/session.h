@@ -101,7 +101,7 @@ enum err session_settle(struct session *, const char *sku, const char *order_id,
  * worker has taken. */
 enum err session_read_queue(
     struct session *, struct sqs_attributes *, char why[WHY_SIZE]) MUST_CHECK;
-/* ERR_NOT_FOUND: SQS_DLQ_URL is not set. */
+/* Only where there are dead letters: see struct session. */
 enum err session_read_dead_letters(
     struct session *, struct sqs_attributes *, char why[WHY_SIZE]) MUST_CHECK;
 /* A sale that MySQL has not heard of yet is all zeros, and ERR_OK. */

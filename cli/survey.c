@@ -21,14 +21,13 @@ survey_queue(struct session *s, struct queue_survey *q)
 		q->visible = attributes.visible;
 		q->in_flight = attributes.in_flight;
 		q->delayed = attributes.delayed;
-		err = session_read_dead_letters(s, &attributes, why);
-		if (err == ERR_OK) {
-			q->has_dead_letters = true;
-			q->dead_letters =
-			    attributes.visible + attributes.in_flight;
-		}
 	}
-	if (err != ERR_OK && err != ERR_NOT_FOUND && !complained) {
+	if (err == ERR_OK && s->dead_letters != NULL) {
+		err = session_read_dead_letters(s, &attributes, why);
+		q->has_dead_letters = err == ERR_OK;
+		q->dead_letters = attributes.visible + attributes.in_flight;
+	}
+	if (err != ERR_OK && !complained) {
 		complained = true;
 		log_warn("%s cannot be asked for the queue: %s",
 		    q->is_outbox ? "Redis" : "SQS", why);

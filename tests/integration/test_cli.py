@@ -296,6 +296,16 @@ def test_status_without_mysql_and_sqs(stack, new_sale):
     assert "mysql" in done.stderr.lower() and "sqs" in done.stderr.lower()
 
 
+def test_a_queue_that_is_not_there(stack, new_sale):
+    """What SQS says, and of which queue."""
+    sku = new_sale()
+    url = stack.env["SQS_QUEUE_URL"] + "-not"
+    for command, code in (("status", 0), ("verify", 69)):
+        done = stack.cli(command, sku, SQS_QUEUE_URL=url)
+        assert done.returncode == code, done
+        assert f"{url}: not found" in done.stderr, done
+
+
 def test_migrate_brings_back_a_table(stack):
     assert "up to date" in ok(stack.cli("migrate"))
     stack.books.ask("DROP TABLE parked")
