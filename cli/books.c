@@ -174,16 +174,13 @@ static int
 print_books(struct session *s, const char *sku, bool json)
 {
 	struct books b;
+	char why[WHY_SIZE];
 	enum err err;
 
 	survey_queue(s, &b.queue);
-	err = survey_sale(s, sku, &b.sale);
-	if (err == ERR_NOT_FOUND) {
-		fprintf(stderr, "flashsale books: %s has no sale.\n", sku);
-		return EXIT_FAILED;
-	}
+	err = survey_sale(s, sku, &b.sale, why);
 	if (err != ERR_OK)
-		return session_failed(err, "reading the sale");
+		return survey_exit_code(&command_books, sku, err, why);
 	balance(&b);
 	if (json) {
 		print_json(&b);

@@ -24,17 +24,20 @@ static const struct option options[] = {
 struct backlog {
 	struct queue_survey queue;
 	int64_t taken, arrived, outbox;
+	bool has_books; /* MySQL was asked of all of them */
 	bool is_drained;
 };
 
 static enum err
-add_sale(struct session *s, struct backlog *b, const char *sku)
+add_sale(
+    struct session *s, struct backlog *b, const char *sku, char why[WHY_SIZE])
 {
 	struct survey v;
-	enum err err = survey_sale(s, sku, &v);
+	enum err err = survey_sale(s, sku, &v, why);
 
 	if (err != ERR_OK)
 		return err;
+	b->has_books = b->has_books && v.has_book;
 	b->taken += v.taken;
 	b->arrived += v.book.confirmed_units + v.book.rejected_units;
 	b->outbox += v.view.outbox;
@@ -42,42 +45,54 @@ add_sale(struct session *s, struct backlog *b, const char *sku)
 	return ERR_OK;
 }
 
-static enum err
-look(struct session *s, const struct sku_list *list, struct backlog *b)
+/* A SKU that is only listed, and has no sale, is passed over. */
+static int
+look(struct session *s, const struct sku_list *list, bool is_listed,
+    struct backlog *b)
 {
-	enum err err = ERR_OK;
+	char why[WHY_SIZE];
 	size_t i;
 
-	*b = (struct backlog){.is_drained = true};
+	*b = (struct backlog){.has_books = true, .is_drained = true};
 	survey_queue(s, &b->queue);
-	for (i = 0; i < list->n && err == ERR_OK; i++)
-		err = add_sale(s, b, list->skus[i]);
-	return err;
+	for (i = 0; i < list->n; i++) {
+		enum err err = add_sale(s, b, list->skus[i], why);
+
+		if (err != ERR_OK && (err != ERR_NOT_FOUND || !is_listed))
+			return survey_exit_code(
+			    &command_drain, list->skus[i], err, why);
+	}
+	return EXIT_FINE;
 }
 
 static void
 print_backlog(FILE *file, const struct backlog *b)
 {
-	fprintf(file,
-	    "%" PRId64 " of %" PRId64 " units in MySQL, outbox %" PRId64,
-	    b->arrived, b->taken, b->outbox);
+	if (b->has_books)
+		fprintf(file, "%" PRId64 " of ", b->arrived);
+	else
+		fprintf(file, "- of ");
+	fprintf(file, "%" PRId64 " units in MySQL, outbox %" PRId64, b->taken,
+	    b->outbox);
 	if (b->queue.has_queue)
 		fprintf(file,
 		    ", queue %" PRId64 " visible, %" PRId64
-		    " in flight, %" PRId64 " delayed",
+		    " in flight, %" PRId64 " delayed\n",
 		    b->queue.visible, b->queue.in_flight, b->queue.delayed);
-	fputc('\n', file);
+	else
+		fprintf(file, ", queue -\n");
 }
 
 static int
-wait_until_drained(
-    struct session *s, const struct sku_list *list, int64_t timeout)
+wait_until_drained(struct session *s, const struct sku_list *list,
+    bool is_listed, int64_t timeout)
 {
 	double begun = clock_seconds();
 	struct backlog b;
-	enum err err;
+	int code;
 
-	while ((err = look(s, list, &b)) == ERR_OK && !b.is_drained) {
+	while ((code = look(s, list, is_listed, &b)) == EXIT_FINE &&
+	       !b.is_drained) {
 		progress_draw((uint64_t)b.arrived, (uint64_t)b.taken,
 		    "%" PRId64 " of %" PRId64 " units in MySQL", b.arrived,
 		    b.taken);
@@ -86,41 +101,45 @@ wait_until_drained(
 			break;
 	}
 	progress_clear();
-	if (err == ERR_NOT_FOUND) {
-		fprintf(stderr, "flashsale drain: there is no such sale.\n");
-		return EXIT_FAILED;
-	}
-	if (err != ERR_OK)
-		return session_failed(err, "reading the sales");
+	if (code != EXIT_FINE)
+		return code;
 	if (!b.is_drained)
 		fprintf(stderr, "flashsale drain: not drained: ");
 	print_backlog(b.is_drained ? stdout : stderr, &b);
-	return b.is_drained ? EXIT_FINE : EXIT_FAILED;
+	if (b.is_drained)
+		return EXIT_FINE;
+	return b.has_books && b.queue.has_queue ? EXIT_FAILED : EXIT_UNAVAIL;
 }
 
-/* The one SKU that was named, or all. */
-static enum err
-choose_sales(struct session *s, const char *sku, struct sku_list *list)
+/* What is not rebuilt yet may not even be listed. */
+static int
+drain(struct session *s, const char *sku, int64_t timeout)
 {
-	if (sku == NULL)
-		return session_list(s, list);
-	*list = (struct sku_list){.skus = calloc(1, sizeof(*list->skus))};
-	if (list->skus == NULL)
-		return ERR_NOMEM;
-	snprintf(list->skus[0], sizeof(list->skus[0]), "%s", sku);
-	list->n = 1;
-	return ERR_OK;
+	struct sku_list list;
+	enum err err;
+	int code;
+
+	if (sku == NULL && session_is_recovering(s)) {
+		fprintf(stderr,
+		    "flashsale drain: the sales are being rebuilt: try again "
+		    "in some seconds (does a worker run?).\n");
+		return EXIT_UNAVAIL;
+	}
+	err = session_choose(s, sku, &list);
+	if (err != ERR_OK)
+		return session_failed(err, "listing the sales");
+	code = wait_until_drained(s, &list, sku == NULL, timeout);
+	free(list.skus);
+	return code;
 }
 
 static int
 run_drain(const struct config *config, int argc, char **argv)
 {
 	struct session session;
-	struct sku_list list = {0};
 	const char *sku = NULL;
 	int64_t timeout = 60;
 	int option, code;
-	enum err err;
 
 	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		if (option == 'h')
@@ -133,10 +152,7 @@ run_drain(const struct config *config, int argc, char **argv)
 	if (optind < argc)
 		sku = command_sku(&command_drain, argc, argv, NULL);
 	session_open_all(&session, config);
-	err = choose_sales(&session, sku, &list);
-	code = err == ERR_OK ? wait_until_drained(&session, &list, timeout)
-			     : session_failed(err, "listing the sales");
-	free(list.skus);
+	code = drain(&session, sku, timeout);
 	session_close(&session);
 	return code;
 }
@@ -147,6 +163,7 @@ const struct command command_drain = {
     "Wait until every order has arrived in MySQL",
     "  --timeout=SECONDS  give up then and exit 1 (60)\n",
     "Drained is: outbox empty, queue empty, and a row in MySQL for every\n"
-    "unit that was taken; of all sales unless a SKU is named.\n",
+    "unit that was taken; of all sales unless a SKU is named.  Exit 69 when\n"
+    "MySQL or the queue could not be asked.\n",
     run_drain,
 };

@@ -42,6 +42,22 @@ on_waiting(const struct order *order, void *arg)
 		audit_add_outbox(a, order);
 }
 
+/* Redis has not told of it what it should: why? */
+static enum err
+explain(struct session *s, const char *sku, char why[WHY_SIZE])
+{
+	struct sale_view view;
+	enum err err = survey_look(s, sku, &view, why);
+
+	if (err == ERR_OK && view.recovering)
+		err = ERR_RECOVERING;
+	if (err == ERR_OK || err == ERR_RECOVERING)
+		snprintf(why, WHY_SIZE,
+		    "it is being rebuilt: try again in some seconds (does a "
+		    "worker run?)");
+	return err == ERR_OK ? ERR_RETRY : err;
+}
+
 static enum err
 read_redis(
     struct session *s, const char *sku, struct audit *a, char why[WHY_SIZE])
@@ -51,17 +67,16 @@ read_redis(
 	struct sale_view view;
 	enum err err = session_read_books(s, sku, &reader, a, &view);
 
-	if (err == ERR_OK && view.recovering)
-		err = ERR_THROTTLED;
+	if (err == ERR_NOT_FOUND ||
+	    (err == ERR_OK && (view.recovering || view.damaged != NULL)))
+		return explain(s, sku, why);
 	if (err == ERR_OK) {
 		a->sale = view.sale;
 		a->remaining = view.remaining;
 		a->mended = view.mended;
 		err = session_list_outbox(s, sku, on_waiting, a);
 	}
-	if (err == ERR_THROTTLED)
-		snprintf(why, WHY_SIZE, "it is being rebuilt");
-	else if (err != ERR_OK)
+	if (err != ERR_OK)
 		snprintf(why, WHY_SIZE, "Redis says \"%s\"", err_name(err));
 	return err;
 }
@@ -79,7 +94,7 @@ static enum err
 read_queue(struct session *s, struct audit *a, struct queue_survey *q,
     char why[WHY_SIZE])
 {
-	survey_queue(s, q);
+	survey_queue(s, q); /* which says why */
 	if (!q->has_queue) {
 		snprintf(why, WHY_SIZE, "the queue cannot be asked");
 		return ERR_UNAVAILABLE;
@@ -135,7 +150,7 @@ read_rows(struct db *db, struct audit *a)
 	struct ledger_book book;
 	enum err err = ledger_read_book(db, a->sale.id, &book);
 
-	a->has_book = err == ERR_OK;
+	a->has_book = book.sale_id[0] != '\0';
 	a->sold = book.sold;
 	if (err == ERR_NOT_FOUND)
 		err = ERR_OK;
@@ -167,56 +182,7 @@ read_mysql(struct session *s, struct audit *a, char why[WHY_SIZE])
 	ledger_look_away(s->db);
 	if (err != ERR_OK)
 		snprintf(why, WHY_SIZE, "MySQL: %s", db_error(s->db));
-	return err == ERR_NOT_FOUND || err == ERR_THROTTLED ? ERR_UNAVAILABLE
-							    : err;
-}
-
-/* --- What MySQL has and Redis has lost --- */
-
-struct search {
-	const char *sku;
-	bool found;
-};
-
-static void
-on_sought_sale(const struct sale *sale, void *arg)
-{
-	struct search *search = arg;
-
-	search->found |= strcmp(sale->sku, search->sku) == 0;
-}
-
-/* Redis says that there is no such sale. */
-static enum err
-explain_absence(struct session *s, const char *sku, char why[WHY_SIZE])
-{
-	struct search search = {.sku = sku};
-
-	if (s->db == NULL || db_connect(s->db) != ERR_OK ||
-	    ledger_list_sales(s->db, on_sought_sale, &search) != ERR_OK ||
-	    !search.found)
-		return ERR_NOT_FOUND;
-	snprintf(why, WHY_SIZE,
-	    "MySQL has its sale, and Redis has lost it; this makes the worker "
-	    "rebuild it: redis-cli DEL fs:epoch");
-	return ERR_BAD_INPUT;
-}
-
-static void
-on_known_sale(const struct sale *sale, void *arg)
-{
-	struct sku_list *list = arg;
-	size_t i;
-	void *skus;
-
-	for (i = 0; i < list->n; i++)
-		if (strcmp(list->skus[i], sale->sku) == 0)
-			return;
-	skus = realloc(list->skus, (list->n + 1) * sizeof(*list->skus));
-	if (skus == NULL)
-		return;
-	list->skus = skus;
-	memcpy(list->skus[list->n++], sale->sku, sizeof(sale->sku));
+	return err == ERR_NOT_FOUND || err == ERR_RETRY ? ERR_UNAVAILABLE : err;
 }
 
 /* --- Asking again --- */
@@ -305,9 +271,12 @@ look_back(struct session *s, const char *sku, const struct audit *a)
 	struct sale_view view;
 	enum err err = session_look(s, sku, &view);
 
-	if (err == ERR_OK &&
-	    (view.recovering || strcmp(view.sale.id, a->sale.id) != 0))
-		err = ERR_THROTTLED;
+	if (err == ERR_NOT_FOUND || err == ERR_THROTTLED)
+		return ERR_RETRY;
+	if (err == ERR_OK && (view.recovering || view.damaged != NULL ||
+				 view.sale.revision != a->sale.revision ||
+				 strcmp(view.sale.id, a->sale.id) != 0))
+		err = ERR_RETRY;
 	return err;
 }
 
@@ -319,8 +288,6 @@ inspect_sale(struct session *s, const char *sku, struct audit *a,
 
 	audit_init(a);
 	err = read_redis(s, sku, a, why);
-	if (err == ERR_NOT_FOUND)
-		return explain_absence(s, sku, why);
 	if (err == ERR_OK)
 		err = read_queue(s, a, q, why);
 	if (err == ERR_OK)
@@ -332,46 +299,38 @@ inspect_sale(struct session *s, const char *sku, struct audit *a,
 	if (err == ERR_OK)
 		err = look_back(s, sku, a);
 	snprintf(why, WHY_SIZE, "%s",
-	    err == ERR_THROTTLED ? "it changed while it was read"
-				 : err_name(err));
+	    err == ERR_RETRY ? "it changed while it was read" : err_name(err));
 	return err;
+}
+
+/* --- Sales that Redis does not list --- */
+
+static void
+on_known_sale(const struct sale *sale, void *arg)
+{
+	struct sku_list *list = arg;
+	size_t i;
+	void *skus;
+
+	for (i = 0; i < list->n; i++)
+		if (strcmp(list->skus[i], sale->sku) == 0)
+			return;
+	skus = realloc(list->skus, (list->n + 1) * sizeof(*list->skus));
+	if (skus == NULL)
+		return;
+	list->skus = skus;
+	memcpy(list->skus[list->n++], sale->sku, sizeof(sale->sku));
 }
 
 enum err
 inspect_choose(struct session *s, const char *sku, struct sku_list *list)
 {
-	enum err err;
+	enum err err = session_choose(s, sku, list);
 
-	if (sku == NULL) {
-		err = session_list(s, list);
-		if (err != ERR_OK)
-			return err;
-		/* Without MySQL each sale says so by itself. */
-		if (s->db != NULL && db_connect(s->db) == ERR_OK &&
-		    ledger_list_sales(s->db, on_known_sale, list) != ERR_OK)
-			log_warn(
-			    "MySQL cannot list its sales: %s", db_error(s->db));
-		return ERR_OK;
-	}
-	*list = (struct sku_list){.skus = calloc(1, sizeof(*list->skus))};
-	if (list->skus == NULL)
-		return ERR_NOMEM;
-	snprintf(list->skus[0], sizeof(list->skus[0]), "%s", sku);
-	list->n = 1;
-	return ERR_OK;
-}
-
-int
-inspect_exit_code(const struct command *command, const char *sku, enum err err,
-    const char *why)
-{
-	if (err == ERR_OK)
-		return EXIT_FINE;
-	if (err == ERR_NOT_FOUND) {
-		fprintf(stderr, "flashsale %s: %s has no sale.\n",
-		    command->name, sku);
-		return EXIT_FAILED;
-	}
-	log_error("the books of %s: %s", sku, why);
-	return err == ERR_BAD_INPUT ? EXIT_FAILED : EXIT_UNAVAIL;
+	/* Without MySQL each sale says so by itself. */
+	if (err == ERR_OK && sku == NULL && s->db != NULL &&
+	    db_connect(s->db) == ERR_OK &&
+	    ledger_list_sales(s->db, on_known_sale, list) != ERR_OK)
+		log_warn("MySQL cannot list its sales: %s", db_error(s->db));
+	return err;
 }

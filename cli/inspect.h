@@ -8,16 +8,14 @@
 #include "err.h"
 
 #include "audit.h"
-#include "command.h"
 #include "session.h"
 #include "survey.h"
 
 /*
  * Fill the audit, ready to be judged.  The queue is told apart: it is one for
  * all sales.  On failure why says more:
- *   ERR_NOT_FOUND   there is no such sale
- *   ERR_BAD_INPUT   MySQL has one, and Redis has lost it
- *   ERR_THROTTLED   it is being rebuilt, or was reset at that moment: ask again
+ *   ERR_RETRY       it was reset or rebuilt at that moment: ask again
+ *   ERR_NOT_FOUND, ERR_RECOVERING, ERR_BAD_INPUT as of survey_look()
  *   ERR_UNAVAILABLE and others: a store cannot be reached
  */
 enum err inspect_sale(struct session *, const char *sku, struct audit *,
@@ -26,10 +24,6 @@ enum err inspect_sale(struct session *, const char *sku, struct audit *,
 /* The SKU that was named, or all that have a sale in Redis or MySQL. */
 enum err inspect_choose(
     struct session *, const char *sku, struct sku_list *) MUST_CHECK;
-
-/* Once err is told on stderr, the exit code for it; EXIT_FINE for ERR_OK. */
-int inspect_exit_code(
-    const struct command *, const char *sku, enum err, const char *why);
 
 /* Nothing in the queue nor among the dead letters, as far as is known. */
 bool inspect_queue_is_empty(const struct queue_survey *);

@@ -213,12 +213,12 @@ start_sale(
 	    .price_minor = -1};
 	read_arguments(o, argc, argv);
 	session_open(&session, config);
-	if (o->command == &command_open && session_is_recovering(&session)) {
+	if (session_is_recovering(&session)) {
 		fprintf(stderr,
-		    "flashsale open: this Redis may have lost sales, perhaps "
+		    "flashsale %s: this Redis may have lost sales, perhaps "
 		    "one of %s: wait until\nthe worker has rebuilt them (does "
 		    "one run?).\n",
-		    o->change.sku);
+		    o->command->name, o->change.sku);
 		session_close(&session);
 		return EXIT_UNAVAIL;
 	}

@@ -320,7 +320,7 @@ repair_sale(struct repair *r, const char *sku, bool is_listed)
 	audit_free(&r->audit);
 	if (err == ERR_NOT_FOUND && is_listed)
 		return EXIT_FINE;
-	return inspect_exit_code(&command_repair, sku, err, why);
+	return survey_exit_code(&command_repair, sku, err, why);
 }
 
 static int

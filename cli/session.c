@@ -189,6 +189,19 @@ session_list(struct session *s, struct sku_list *list)
 	return wait_for(&slot);
 }
 
+enum err
+session_choose(struct session *s, const char *sku, struct sku_list *list)
+{
+	if (sku == NULL)
+		return session_list(s, list);
+	*list = (struct sku_list){.skus = calloc(1, sizeof(*list->skus))};
+	if (list->skus == NULL)
+		return ERR_NOMEM;
+	snprintf(list->skus[0], sizeof(list->skus[0]), "%s", sku);
+	list->n = 1;
+	return ERR_OK;
+}
+
 static void
 on_epoch(enum err err, bool complete, void *arg)
 {

@@ -54,6 +54,9 @@ struct sku_list {
 	size_t n;
 };
 enum err session_list(struct session *, struct sku_list *) MUST_CHECK;
+/* The one SKU that was named, or with NULL all of them. */
+enum err session_choose(
+    struct session *, const char *sku, struct sku_list *) MUST_CHECK;
 
 enum err session_start_sale(struct session *, const struct sale_change *,
     bool only_if_new, struct sale_view *) MUST_CHECK;

@@ -7,6 +7,7 @@
 
 #include "command.h"
 #include "session.h"
+#include "survey.h"
 
 static const struct option options[] = {
     {"help", no_argument, NULL, 'h'},
@@ -14,13 +15,35 @@ static const struct option options[] = {
 };
 
 static int
+change(struct session *s, const struct command *command, const char *sku,
+    enum sale_state state)
+{
+	enum err err = session_set_state(s, sku, state);
+	struct sale_view view;
+	char why[WHY_SIZE];
+
+	snprintf(why, sizeof(why), "Redis says \"%s\"", err_name(err));
+	/* Is there none, or is it being rebuilt? */
+	if (err == ERR_NOT_FOUND &&
+	    survey_look(s, sku, &view, why) == ERR_RECOVERING)
+		err = ERR_RECOVERING;
+	if (err == ERR_BAD_INPUT) {
+		fprintf(stderr,
+		    "flashsale %s: limit and times of %s are lost; reset it "
+		    "with all its options.\n",
+		    command->name, sku);
+		return EXIT_FAILED;
+	}
+	return survey_exit_code(command, sku, err, why);
+}
+
+static int
 change_state(const struct command *command, enum sale_state state,
     const char *done, const struct config *config, int argc, char **argv)
 {
 	struct session session;
 	const char *sku;
-	enum err err;
-	int option, code = EXIT_FINE;
+	int option, code;
 
 	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		if (option == 'h')
@@ -29,22 +52,9 @@ change_state(const struct command *command, enum sale_state state,
 	}
 	sku = command_sku(command, argc, argv, NULL);
 	session_open(&session, config);
-	err = session_set_state(&session, sku, state);
-	if (err == ERR_OK) {
+	code = change(&session, command, sku, state);
+	if (code == EXIT_FINE)
 		printf("%s: %s\n", sku, done);
-	} else if (err == ERR_NOT_FOUND) {
-		fprintf(stderr, "flashsale %s: %s has no sale.\n",
-		    command->name, sku);
-		code = EXIT_FAILED;
-	} else if (err == ERR_BAD_INPUT) {
-		fprintf(stderr,
-		    "flashsale %s: limit and times of %s are lost; reset it "
-		    "with all its options.\n",
-		    command->name, sku);
-		code = EXIT_FAILED;
-	} else {
-		code = session_failed(err, "changing the sale");
-	}
 	session_close(&session);
 	return code;
 }

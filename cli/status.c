@@ -144,48 +144,40 @@ print_json(struct report *r)
 
 /* --- The command --- */
 
-static enum err
-report_sale(struct session *s, struct report *r, const char *sku)
+/* A SKU that is only listed, and has no sale, is passed over. */
+static int
+report_sale(
+    struct session *s, struct report *r, const char *sku, bool is_listed)
 {
 	struct survey v;
-	enum err err = survey_sale(s, sku, &v);
+	char why[WHY_SIZE];
+	enum err err = survey_sale(s, sku, &v, why);
 
+	if (err == ERR_NOT_FOUND && is_listed)
+		return EXIT_FINE;
 	if (err != ERR_OK)
-		return err;
+		return survey_exit_code(&command_status, sku, err, why);
 	if (r->sales != NULL)
 		add_json(r, &v);
 	else
 		put_row(r, &v);
-	return ERR_OK;
-}
-
-static int
-report_failure(const char *sku, enum err err)
-{
-	if (err == ERR_NOT_FOUND) {
-		fprintf(stderr, "flashsale status: %s has no sale.\n", sku);
-		return EXIT_FAILED;
-	}
-	log_error("the sale of %s cannot be read: Redis says \"%s\"", sku,
-	    err_name(err));
-	return EXIT_UNAVAIL;
+	return EXIT_FINE;
 }
 
 static int
 report_all(struct session *s, struct report *r)
 {
-	int code = EXIT_FINE;
+	int one, code = EXIT_FINE;
 	struct sku_list list;
 	enum err err = session_list(s, &list);
 	size_t i;
 
 	if (err != ERR_OK)
 		return session_failed(err, "listing the sales");
+	/* One that is damaged does not hide the others. */
 	for (i = 0; i < list.n; i++) {
-		err = report_sale(s, r, list.skus[i]);
-		/* One that is damaged does not hide the others. */
-		if (err != ERR_OK && err != ERR_NOT_FOUND)
-			code = report_failure(list.skus[i], err);
+		one = report_sale(s, r, list.skus[i], true);
+		code = code == EXIT_FINE ? one : code;
 	}
 	free(list.skus);
 	return code;
@@ -195,8 +187,7 @@ static int
 report(struct session *s, const char *sku, bool json)
 {
 	struct report r = {.sales = json ? json_array() : NULL};
-	enum err err;
-	int code = EXIT_FINE;
+	int code;
 
 	if (session_is_recovering(s))
 		fprintf(stderr,
@@ -204,10 +195,9 @@ report(struct session *s, const char *sku, bool json)
 		    "now (does one run?).\n");
 	table_init(&r.table, columns, sizeof(columns) / sizeof(*columns));
 	survey_queue(s, &r.queue);
-	if (sku == NULL)
-		code = report_all(s, &r);
-	else if ((err = report_sale(s, &r, sku)) != ERR_OK)
-		return report_failure(sku, err);
+	code = sku == NULL ? report_all(s, &r) : report_sale(s, &r, sku, false);
+	if (sku != NULL && code != EXIT_FINE)
+		return code;
 	if (json)
 		print_json(&r);
 	else

@@ -1,6 +1,8 @@
 /* Reading a sale's state from all three stores. */
 #include <stdio.h>
+#include <string.h>
 
+#include "exit_codes.h"
 #include "log.h"
 
 #include "survey.h"
@@ -34,6 +36,97 @@ survey_queue(struct session *s, struct queue_survey *q)
 	}
 }
 
+/* --- What Redis cannot tell --- */
+
+struct search {
+	const char *sku;
+	bool found;
+};
+
+static void
+on_sought_sale(const struct sale *sale, void *arg)
+{
+	struct search *search = arg;
+
+	search->found |= strcmp(sale->sku, search->sku) == 0;
+}
+
+/* Redis has no such sale, or one of which the field damaged cannot be read:
+ * can it be rebuilt? */
+static enum err
+explain(
+    struct session *s, const char *sku, const char *damaged, char why[WHY_SIZE])
+{
+	struct search search = {.sku = sku};
+	bool was_asked =
+	    s->db != NULL && db_connect(s->db) == ERR_OK &&
+	    ledger_list_sales(s->db, on_sought_sale, &search) == ERR_OK;
+	int len = 0;
+
+	if (damaged == NULL && !search.found)
+		return ERR_NOT_FOUND;
+	if (damaged != NULL)
+		len = snprintf(why, WHY_SIZE,
+		    "it is damaged in Redis: its %s cannot be read; ", damaged);
+	else
+		len = snprintf(why, WHY_SIZE,
+		    "MySQL has its sale, and Redis has lost it; ");
+	if (search.found)
+		snprintf(why + len, WHY_SIZE - (size_t)len,
+		    "this makes the worker rebuild it: redis-cli DEL "
+		    "'fs:{%s}:sale' fs:epoch",
+		    sku);
+	else
+		snprintf(why + len, WHY_SIZE - (size_t)len,
+		    "MySQL %s, so set it by hand: redis-cli HSET "
+		    "'fs:{%s}:sale' %s ...",
+		    was_asked ? "does not have it either" : "cannot be asked",
+		    sku, damaged);
+	return ERR_BAD_INPUT;
+}
+
+enum err
+survey_look(struct session *s, const char *sku, struct sale_view *view,
+    char why[WHY_SIZE])
+{
+	enum err err = session_look(s, sku, view);
+
+	if (err == ERR_THROTTLED && session_is_recovering(s)) {
+		snprintf(why, WHY_SIZE,
+		    "it is being rebuilt: try again in some seconds (does a "
+		    "worker run?)");
+		return ERR_RECOVERING;
+	}
+	/* Just rebuilt; or it is there, and has no id. */
+	if (err == ERR_THROTTLED)
+		err = session_look(s, sku, view);
+	if (err == ERR_THROTTLED)
+		return explain(s, sku, "sale_id", why);
+	if (err == ERR_NOT_FOUND)
+		return explain(s, sku, NULL, why);
+	if (err == ERR_OK && view->damaged != NULL)
+		return explain(s, sku, view->damaged, why);
+	snprintf(why, WHY_SIZE, "Redis says \"%s\"", err_name(err));
+	return err;
+}
+
+int
+survey_exit_code(const struct command *command, const char *sku, enum err err,
+    const char *why)
+{
+	if (err == ERR_OK)
+		return EXIT_FINE;
+	if (err == ERR_NOT_FOUND) {
+		fprintf(stderr, "flashsale %s: %s has no sale.\n",
+		    command->name, sku);
+		return EXIT_FAILED;
+	}
+	log_error("the sale of %s: %s", sku, why);
+	return err == ERR_BAD_INPUT ? EXIT_FAILED : EXIT_UNAVAIL;
+}
+
+/* --- A sale --- */
+
 static void
 survey_book(struct session *s, struct survey *v)
 {
@@ -53,17 +146,20 @@ survey_book(struct session *s, struct survey *v)
 }
 
 enum err
-survey_sale(struct session *s, const char *sku, struct survey *v)
+survey_sale(
+    struct session *s, const char *sku, struct survey *v, char why[WHY_SIZE])
 {
 	size_t entries = 0;
 	enum err err;
 
 	*v = (struct survey){0};
-	err = session_look(s, sku, &v->view);
-	if (err == ERR_OK && v->view.outbox > 0 &&
-	    s->config->queue == QUEUE_SQS)
+	err = survey_look(s, sku, &v->view, why);
+	if (err != ERR_OK)
+		return err;
+	if (v->view.outbox > 0 && s->config->queue == QUEUE_SQS)
 		err = session_read_outbox(
 		    s, sku, v->view.sale.id, &v->reserved, &entries);
+	snprintf(why, WHY_SIZE, "its outbox: Redis says \"%s\"", err_name(err));
 	if (err != ERR_OK)
 		return err;
 	if (entries >= OUTBOX_LOOK_MAX && v->view.outbox > (int64_t)entries) {
@@ -78,7 +174,8 @@ survey_sale(struct session *s, const char *sku, struct survey *v)
 bool
 survey_is_drained(const struct queue_survey *q, const struct survey *v)
 {
-	return q->has_queue && v->has_book && v->view.outbox == 0 &&
-	       q->visible <= 0 && q->in_flight <= 0 && q->delayed <= 0 &&
+	return q->has_queue && v->has_book && !v->view.recovering &&
+	       v->view.outbox == 0 && q->visible <= 0 && q->in_flight <= 0 &&
+	       q->delayed <= 0 &&
 	       v->book.confirmed_units + v->book.rejected_units >= v->taken;
 }

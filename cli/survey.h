@@ -21,6 +21,7 @@
 #include "ledger.h"
 #include "sale.h"
 
+#include "command.h"
 #include "session.h"
 
 /* The queue is one for all sales. */
@@ -46,10 +47,24 @@ struct survey {
 /* What cannot be reached is left out; stderr says why, once a run. */
 void survey_queue(struct session *, struct queue_survey *);
 
-/* Errors are those of Redis (ERR_NOT_FOUND: no such sale). A MySQL that
- * cannot be reached is left out. */
-enum err survey_sale(
-    struct session *, const char *sku, struct survey *) MUST_CHECK;
+/*
+ * Look at a sale in Redis.  On failure why says more, and what to do:
+ *   ERR_NOT_FOUND   nobody knows of such a sale
+ *   ERR_RECOVERING  it is being rebuilt
+ *   ERR_BAD_INPUT   Redis has lost it, or a part of its definition
+ *   and others: Redis cannot be reached
+ */
+enum err survey_look(struct session *, const char *sku, struct sale_view *,
+    char why[WHY_SIZE]) MUST_CHECK;
+
+/* The same, and MySQL; what cannot be reached there is left out. */
+enum err survey_sale(struct session *, const char *sku, struct survey *,
+    char why[WHY_SIZE]) MUST_CHECK;
+
+/* Once such an err is told on stderr, the exit code for it; EXIT_FINE for
+ * ERR_OK. */
+int survey_exit_code(
+    const struct command *, const char *sku, enum err, const char *why);
 
 /* Is every unit that was taken on record in MySQL, and nothing under way? */
 bool survey_is_drained(const struct queue_survey *, const struct survey *);

@@ -251,10 +251,10 @@ verify_sale(
 {
 	char why[WHY_SIZE] = "";
 	struct audit a;
-	enum err err = ERR_THROTTLED;
+	enum err err = ERR_RETRY;
 	int i;
 
-	for (i = 0; i < TRIES && err == ERR_THROTTLED; i++) {
+	for (i = 0; i < TRIES && err == ERR_RETRY; i++) {
 		if (i > 0)
 			audit_free(&a);
 		err = inspect_sale(s, sku, &a, &r->queue, why);
@@ -270,7 +270,7 @@ verify_sale(
 	audit_free(&a);
 	if (err == ERR_NOT_FOUND && is_listed)
 		return EXIT_FINE;
-	return inspect_exit_code(&command_verify, sku, err, why);
+	return survey_exit_code(&command_verify, sku, err, why);
 }
 
 static int

@@ -341,6 +341,30 @@ def test_damage_is_named_and_mended(stack, sold, damage, named):
     assert_as_sold(stack, sku, orders)
 
 
+@pytest.mark.parametrize("field, value", [
+    ("total", None), ("limit", None), ("state", "banana"), ("sale_id", None),
+    ("sale_id", "rubbish"), ("opens_at", "soon"), ("total", "-1")])
+def test_a_definition_that_cannot_be_read(stack, sold, field, value):
+    """No sum is mended after it; what every command says helps."""
+    sku, orders = sold
+    hash_key = key(sku, "sale")
+    if value is None:
+        stack.redis.hdel(hash_key, field)
+    else:
+        stack.redis.hset(hash_key, field, value)
+    before = stack.redis.hgetall(hash_key)
+    for command in ("verify", "repair", "books", "status", "drain"):
+        done = stack.cli(command, sku)
+        assert done.returncode == 1, done
+        assert f"damaged in Redis: its {field} cannot be read" \
+            in done.stderr, done
+        assert f"redis-cli DEL '{hash_key}' fs:epoch" in done.stderr, done
+    assert stack.redis.hgetall(hash_key) == before
+    stack.redis.delete(hash_key, "fs:epoch")
+    eventually(lambda: stack.cli("verify", sku).returncode == 0, 30)
+    assert_as_sold(stack, sku, orders)
+
+
 def test_what_was_amiss_before_a_rebuild(stack, new_sale):
     """A repair that saw the sale before it does not mend the one after it."""
     sku = new_sale(stock=10)
@@ -458,7 +482,9 @@ def test_a_sale_that_redis_has_lost(stack, sold):
         done = stack.cli(*command)
         assert done.returncode == 1, done
         assert re.search(f"{sku}: .*Redis has lost it", done.stderr), done
-    stack.redis.delete("fs:epoch")  # as it says there
+    # As it says there.
+    assert f"redis-cli DEL '{key(sku, 'sale')}' fs:epoch" in done.stderr
+    stack.redis.delete("fs:epoch")
     eventually(lambda: stack.cli("verify", sku).returncode == 0)
     assert_as_sold(stack, sku, orders)
 

@@ -300,10 +300,22 @@ def test_a_queue_that_is_not_there(stack, new_sale):
     """What SQS says, and of which queue."""
     sku = new_sale()
     url = stack.env["SQS_QUEUE_URL"] + "-not"
-    for command, code in (("status", 0), ("verify", 69)):
-        done = stack.cli(command, sku, SQS_QUEUE_URL=url)
+    for command, code in (("status", 0), ("verify", 69), ("drain", 69)):
+        done = stack.cli(command, sku, *["--timeout=1"][:command == "drain"],
+                         SQS_QUEUE_URL=url)
         assert done.returncode == code, done
         assert f"{url}: not found" in done.stderr, done
+
+
+def test_drain_without_mysql(stack, new_sale):
+    """It does not say that there is nothing where it could not look."""
+    sku = new_sale()
+    stack.wait_settled(sku, [stack.web.buy(sku, "alice").json["orderId"]])
+    done = stack.cli("drain", sku, "--timeout", 1,
+                     MYSQL_URL="mysql://x@127.0.0.1:1/x")
+    assert done.returncode == 69, done
+    assert "MySQL cannot be asked" in done.stderr, done
+    assert "not drained: - of 1 units in MySQL" in done.stderr, done
 
 
 def test_migrate_brings_back_a_table(stack):

@@ -97,6 +97,30 @@ def test_unknown_sku_is_not_denied_too_soon(stack, new_sale):
     eventually(lambda: stack.web.get("/readyz").status == 200, 20)
 
 
+def test_the_commands_say_that_it_is_being_rebuilt(stack, new_sale):
+    """Nothing is missed, denied or begun anew."""
+    sku = new_sale(stock=10)
+    order = stack.web.buy(sku, "alice").json["orderId"]
+    stack.wait_settled(sku, [order])
+    eventually(lambda: stack.books.sales(sku))
+    with stack.without("worker"):
+        wipe(stack)
+        eventually(lambda: stack.redis.ping())
+        for command in (["books", sku], ["status", sku], ["drain", sku],
+                        ["drain"], ["verify", sku], ["verify"],
+                        ["repair", sku, "--wait", "0"], ["pause", sku],
+                        ["resume", sku], ["close", sku],
+                        ["reset", sku, "--stock", "5"],
+                        ["open", sku, "--stock", "5"]):
+            done = stack.cli(*command)
+            assert done.returncode == 69, done
+            assert "rebuilt" in done.stderr, done
+            assert "throttled" not in done.stderr, done
+    wait_rebuilt(stack, sku)
+    assert stack.web.stock(sku)["total"] == 10
+    assert_books(stack, sku, [order], 10)
+
+
 def test_older_data(stack, new_sale, tmp_path):
     """Redis comes back without its last orders."""
     sku = new_sale(stock=100, limit=0)
