@@ -73,6 +73,8 @@ difference_kind_name(enum difference_kind kind)
 	    [DIFFERENCE_UNITS] = "units",
 	    [DIFFERENCE_SOLD] = "sold",
 	    [DIFFERENCE_OVERSOLD] = "oversold",
+	    [DIFFERENCE_UNDEFINED] = "undefined",
+	    [DIFFERENCE_TERMS] = "terms",
 	};
 
 	return names[kind];
@@ -402,6 +404,18 @@ audit_may_clear(const struct audit *a, const struct audit_order *o)
 	return is_untold(o) || is_lost(a, o) || is_dead(o);
 }
 
+bool
+audit_lacks_definition(const struct audit *a)
+{
+	const struct sale *mysql = &a->mysql_sale;
+	bool is_there =
+	    a->has_book &&
+	    (mysql->revision > a->sale.revision ||
+		(mysql->revision == a->sale.revision && a->mysql_defines));
+
+	return !is_there && !a->outbox_defines && a->queue_is_empty;
+}
+
 /* --- The judgement --- */
 
 struct court {
@@ -599,6 +613,55 @@ judge_requests(struct court *c)
 	}
 }
 
+static void
+judge_definition(struct court *c)
+{
+	const struct audit *a = c->audit;
+
+	if (audit_lacks_definition(a))
+		name(c, &(struct difference){.kind = DIFFERENCE_UNDEFINED,
+			    .found = a->has_book ? a->mysql_sale.revision : 0,
+			    .expected = a->sale.revision});
+}
+
+static void
+compare_term(struct court *c, const char *term, int64_t redis, int64_t mysql)
+{
+	if (redis != mysql)
+		name(c, &(struct difference){.kind = DIFFERENCE_TERMS,
+			    .term = term,
+			    .found = redis,
+			    .expected = mysql});
+}
+
+/* A revision never changes: where two say something else of it, one has been
+ * tampered with, and which one nobody here can know. */
+static void
+judge_terms(struct court *c)
+{
+	const struct audit *a = c->audit;
+	const struct sale *redis = &a->sale, *mysql = &a->mysql_sale;
+
+	if (a->has_book && mysql->revision > redis->revision)
+		compare_term(c, "revision", redis->revision, mysql->revision);
+	if (!a->has_book || mysql->revision != redis->revision)
+		return;
+	compare_term(c, "total", redis->total, mysql->total);
+	if (!a->mysql_defines)
+		return;
+	compare_term(c, "limit", redis->limit, mysql->limit);
+	compare_term(c, "state", redis->state, mysql->state);
+}
+
+/* The lower one, where they disagree: nothing is sold that may not be there. */
+static int64_t
+total_of(const struct audit *a)
+{
+	return a->has_book && a->mysql_sale.total < a->sale.total
+		   ? a->mysql_sale.total
+		   : a->sale.total;
+}
+
 /*
  * Too few units for sale may be those of an order that Redis has forgotten
  * and the queue still holds; too many are never right.
@@ -607,7 +670,7 @@ static void
 judge_sums(struct court *c)
 {
 	struct audit *a = c->audit;
-	int64_t gap = a->sale.total - c->remaining - c->live;
+	int64_t gap = total_of(a) - c->remaining - c->live;
 
 	a->live_units = c->live;
 	if (gap < 0 || (gap > 0 && a->queue_is_empty))
@@ -620,10 +683,10 @@ judge_sums(struct court *c)
 		name(c, &(struct difference){.kind = DIFFERENCE_SOLD,
 			    .found = a->sold,
 			    .expected = a->confirmed_units});
-	if (a->confirmed_units > a->sale.total)
+	if (a->confirmed_units > total_of(a))
 		name(c, &(struct difference){.kind = DIFFERENCE_OVERSOLD,
 			    .found = a->confirmed_units,
-			    .expected = a->sale.total});
+			    .expected = total_of(a)});
 }
 
 void
@@ -639,4 +702,6 @@ audit_judge(struct audit *a)
 	judge_requests(&c);
 	judge_buyers(&c);
 	judge_sums(&c);
+	judge_definition(&c);
+	judge_terms(&c);
 }

@@ -55,11 +55,13 @@ enum difference_kind {
 	DIFFERENCE_REQUEST,  /* its Idempotency-Key is forgotten */
 	DIFFERENCE_DANGLING, /* an Idempotency-Key of no order */
 	DIFFERENCE_KEY_TWICE,
-	DIFFERENCE_BUYER,    /* holds other units than his orders have */
-	DIFFERENCE_LIMIT,    /* a buyer has more than he may */
-	DIFFERENCE_UNITS,    /* remaining + live orders is not the total */
-	DIFFERENCE_SOLD,     /* MySQL's counter and its orders disagree */
-	DIFFERENCE_OVERSOLD, /* more units booked than there are */
+	DIFFERENCE_BUYER,     /* holds other units than his orders have */
+	DIFFERENCE_LIMIT,     /* a buyer has more than he may */
+	DIFFERENCE_UNITS,     /* remaining + live orders is not the total */
+	DIFFERENCE_SOLD,      /* MySQL's counter and its orders disagree */
+	DIFFERENCE_OVERSOLD,  /* more units booked than there are */
+	DIFFERENCE_UNDEFINED, /* MySQL lacks the sale's definition */
+	DIFFERENCE_TERMS,     /* it has other terms of the sale */
 	DIFFERENCE_KINDS,
 };
 
@@ -70,7 +72,10 @@ struct difference {
 	const struct audit_order *order;   /* NULL where it is about none */
 	const char *order_id;		   /* "" where it is about none */
 	const char *user_id, *request_key; /* "" where it is about none */
-	int64_t found, expected;	   /* units, of the last five kinds */
+	/* Units, of the kinds from DIFFERENCE_BUYER on; of a definition its
+	 * revision, in MySQL and in Redis; of a term, in Redis and in MySQL. */
+	int64_t found, expected;
+	const char *term; /* "total", "limit", "state" or "revision" */
 };
 
 /* A buyer's entry, or what his orders come to. */
@@ -88,9 +93,13 @@ struct audit_request {
 struct audit {
 	struct sale sale;
 	int64_t remaining;
-	int64_t mended; /* as in struct sale_view */
-	bool has_book;	/* MySQL knows the sale */
-	int64_t sold;	/* its counter */
+	int64_t mended;	     /* as in struct sale_view */
+	bool is_undefined;   /* likewise */
+	bool outbox_defines; /* its definition is on its way */
+	bool has_book;	     /* MySQL knows the sale: its revision and total, */
+	bool mysql_defines;  /* and also its limit and state */
+	struct sale mysql_sale;
+	int64_t sold; /* its counter */
 	/* Nothing was in the queue, nor among the dead letters. */
 	bool queue_is_empty;
 
@@ -142,6 +151,9 @@ enum suspicion { SUSPECT_NOTHING, SUSPECT_REDIS, SUSPECT_MYSQL };
 enum suspicion audit_suspect(const struct audit *, const struct audit_order *);
 /* May it be another matter a moment later? */
 bool audit_may_clear(const struct audit *, const struct audit_order *);
+
+/* Is the sale's definition neither in MySQL nor on its way there? */
+bool audit_lacks_definition(const struct audit *);
 
 /* --- The judgement --- */
 

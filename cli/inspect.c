@@ -34,11 +34,16 @@ on_request(const char *request, const char *order_id, void *arg)
 }
 
 static void
-on_waiting(const struct order *order, void *arg)
+on_waiting(const struct message *message, void *arg)
 {
 	struct audit *a = arg;
+	const struct order *order = &message->order;
 
-	if (strcmp(order->sale_id, a->sale.id) == 0)
+	if (message->type == MESSAGE_SALE)
+		a->outbox_defines |=
+		    strcmp(message->sale.id, a->sale.id) == 0 &&
+		    message->sale.revision == a->sale.revision;
+	else if (strcmp(order->sale_id, a->sale.id) == 0)
 		audit_add_outbox(a, order);
 }
 
@@ -74,6 +79,7 @@ read_redis(
 		a->sale = view.sale;
 		a->remaining = view.remaining;
 		a->mended = view.mended;
+		a->is_undefined = view.is_undefined;
 		err = session_list_outbox(s, sku, on_waiting, a);
 	}
 	if (err != ERR_OK)
@@ -144,16 +150,27 @@ on_parked(const struct order *order, void *arg)
 }
 
 static enum err
-read_rows(struct db *db, struct audit *a)
+read_definition(struct db *db, struct audit *a, int64_t *sold)
 {
-	struct page page = {.audit = a};
 	struct ledger_book book;
 	enum err err = ledger_read_book(db, a->sale.id, &book);
 
 	a->has_book = book.sale_id[0] != '\0';
-	a->sold = book.sold;
-	if (err == ERR_NOT_FOUND)
-		err = ERR_OK;
+	a->mysql_defines = book.defined;
+	a->mysql_sale = (struct sale){.revision = book.revision,
+	    .total = book.total,
+	    .limit = book.limit,
+	    .state = book.state};
+	*sold = book.sold;
+	return err == ERR_NOT_FOUND ? ERR_OK : err;
+}
+
+static enum err
+read_rows(struct db *db, struct audit *a)
+{
+	struct page page = {.audit = a};
+	enum err err = read_definition(db, a, &a->sold);
+
 	do {
 		page.n = 0;
 		if (err == ERR_OK)
@@ -232,8 +249,11 @@ ask_again(struct session *s, const char *sku, struct audit *a, size_t *left)
 {
 	size_t i, n = a->orders_n;
 	enum err err = ERR_OK;
+	int64_t sold; /* later than the orders that were counted */
 
-	*left = 0;
+	if (audit_lacks_definition(a))
+		err = read_definition(s->db, a, &sold);
+	*left = audit_lacks_definition(a);
 	for (i = 0; i < n && err == ERR_OK; i++) {
 		enum suspicion suspicion = audit_suspect(a, &a->orders[i]);
 

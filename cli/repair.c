@@ -19,6 +19,7 @@
 
 #include "audit.h"
 #include "command.h"
+#include "difference.h"
 #include "inspect.h"
 #include "paint.h"
 #include "session.h"
@@ -113,11 +114,26 @@ give_back(struct repair *r, const struct difference *d)
 static enum err
 leave_alone(struct repair *r, const struct difference *d)
 {
-	printf("%s  left for you (%s): %s%s%s%s\n", r->sale.sku,
-	    difference_kind_name(d->kind),
-	    d->order_id[0] != '\0' ? "order " : "", d->order_id,
-	    d->user_id[0] != '\0' ? " of " : "", d->user_id);
+	printf("%s  left for you (%s): ", r->sale.sku,
+	    difference_kind_name(d->kind));
+	difference_print(d);
+	printf("\n");
 	return ERR_OK;
+}
+
+/* One that Redis has made up from orders itself would be none. */
+static enum err
+define(struct repair *r, const struct difference *d)
+{
+	if (r->audit.is_undefined) {
+		printf("%s  left for you (undefined): its limit and times are "
+		       "lost; flashsale reset begins another sale\n",
+		    r->sale.sku);
+		return ERR_OK;
+	}
+	tell(r, "send the sale's definition, revision %" PRId64 ", once more",
+	    d->expected);
+	return r->dry_run ? ERR_OK : session_define(r->session, r->sale);
 }
 
 static enum err
@@ -192,9 +208,10 @@ struct mend {
 	enum err (*mend)(struct repair *, const struct difference *);
 };
 
-/* In this order: MySQL's counter before an order is sent to it again, and
- * orders before their keys. */
+/* In this order: the sale and MySQL's counter before an order is sent there
+ * again, and orders before their keys. */
 static const struct mend order_mends[] = {
+    {DIFFERENCE_UNDEFINED, define},
     {DIFFERENCE_SOLD, recount},
     {DIFFERENCE_STATUS, tell_status},
     {DIFFERENCE_DEAD, give_back},
@@ -212,6 +229,7 @@ static const struct mend sum_mends[] = {
     {DIFFERENCE_KEY_TWICE, leave_alone},
     {DIFFERENCE_LIMIT, leave_alone},
     {DIFFERENCE_OVERSOLD, leave_alone},
+    {DIFFERENCE_TERMS, leave_alone},
 };
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))

@@ -321,7 +321,7 @@ session_read_outbox(struct session *s, const char *sku, const char *sale_id,
 }
 
 struct outbox_listing {
-	session_order_fn *fn;
+	session_message_fn *fn;
 	void *arg;
 	size_t n;		  /* entries of the page */
 	char last[ENTRY_ID_SIZE]; /* of those, or "" */
@@ -336,9 +336,8 @@ on_outbox_page(
 	size_t i;
 
 	for (i = 0; i < n; i++)
-		if (!entries[i].is_damaged &&
-		    entries[i].message.type == MESSAGE_ORDER)
-			listing->fn(&entries[i].message.order, listing->arg);
+		if (!entries[i].is_damaged)
+			listing->fn(&entries[i].message, listing->arg);
 	if (n > 0)
 		memcpy(listing->last, entries[n - 1].id, sizeof(listing->last));
 	listing->n = n;
@@ -347,7 +346,7 @@ on_outbox_page(
 
 enum err
 session_list_outbox(
-    struct session *s, const char *sku, session_order_fn *fn, void *arg)
+    struct session *s, const char *sku, session_message_fn *fn, void *arg)
 {
 	struct outbox_listing listing = {.fn = fn, .arg = arg};
 	struct answer_slot slot = {.session = s, .out = &listing};
@@ -465,6 +464,15 @@ session_resend(
 
 	books_resend(s->redis, sale, order->id, order->request_key,
 	    order->reserved_at, on_mended, &slot);
+	return wait_for(&slot);
+}
+
+enum err
+session_define(struct session *s, struct books_sale sale)
+{
+	struct answer_slot slot = {.session = s};
+
+	books_define(s->redis, sale, on_mended, &slot);
 	return wait_for(&slot);
 }
 

@@ -70,10 +70,10 @@ enum err session_set_state(
 enum err session_read_outbox(struct session *, const char *sku,
     const char *sale_id, int64_t *units, size_t *entries) MUST_CHECK;
 
-/* Every order in the outbox, of whatever sale, from the oldest on. */
-typedef void session_order_fn(const struct order *, void *arg);
+/* Every message in the outbox, of whatever sale, from the oldest on. */
+typedef void session_message_fn(const struct message *, void *arg);
 enum err session_list_outbox(struct session *, const char *sku,
-    session_order_fn *, void *arg) MUST_CHECK;
+    session_message_fn *, void *arg) MUST_CHECK;
 
 /* What Redis says of an order now; "" = nothing. */
 enum err session_find_order(struct session *, const char *sku,
@@ -88,6 +88,7 @@ enum err session_adopt(struct session *, struct books_sale,
     const struct order *, const char *state) MUST_CHECK;
 enum err session_resend(
     struct session *, struct books_sale, const struct order *) MUST_CHECK;
+enum err session_define(struct session *, struct books_sale) MUST_CHECK;
 enum err session_mend_request(struct session *, struct books_sale, bool is_lost,
     const struct order *) MUST_CHECK;
 enum err session_mend_sum(struct session *, struct books_sale, int64_t mended,

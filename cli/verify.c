@@ -13,6 +13,7 @@
 
 #include "audit.h"
 #include "command.h"
+#include "difference.h"
 #include "inspect.h"
 #include "paint.h"
 #include "session.h"
@@ -41,77 +42,10 @@ moving_orders(const struct audit *a)
 /* --- For a person --- */
 
 static void
-print_of(const struct difference *d)
-{
-	printf("order %s of %s: ", d->order_id, d->user_id);
-}
-
-static void
-print_order_difference(const struct difference *d)
-{
-	const struct audit_order *o = d->order;
-
-	print_of(d);
-	if (d->kind == DIFFERENCE_LOST)
-		printf("%s in Redis, and neither in the outbox nor in the "
-		       "queue nor in MySQL",
-		    order_state_name(o->redis));
-	else if (d->kind == DIFFERENCE_UNKNOWN)
-		printf("%s, unknown to Redis", o->mysql != ORDER_ABSENT
-						   ? "confirmed in MySQL"
-						   : "in the outbox");
-	else if (d->kind == DIFFERENCE_DEAD)
-		printf("parked, and its units are not given back");
-	else if (d->kind == DIFFERENCE_STATUS)
-		printf("%s in MySQL, %s in Redis", order_state_name(o->mysql),
-		    order_state_name(o->redis_now));
-	else if (o->is_elsewhere)
-		printf("%s in Redis, of another sale in MySQL",
-		    order_state_name(o->redis));
-	else
-		printf("%" PRId64 " units of %s in Redis, %" PRId64
-		       " units of %s in MySQL",
-		    o->quantity, o->user_id, o->mysql_quantity,
-		    o->mysql_user_id);
-}
-
-static void
-print_request_difference(const struct difference *d)
-{
-	print_of(d);
-	printf("Idempotency-Key %s %s", d->request_key,
-	    d->kind == DIFFERENCE_REQUEST    ? "is forgotten"
-	    : d->kind == DIFFERENCE_DANGLING ? "is remembered, the order not"
-					     : "is that of another order");
-}
-
-static void
-print_sum_difference(const struct difference *d)
-{
-	static const char *const texts[DIFFERENCE_KINDS][2] = {
-	    [DIFFERENCE_BUYER] = {"units held", "in his orders"},
-	    [DIFFERENCE_LIMIT] = {"units in orders", "allowed"},
-	    [DIFFERENCE_UNITS] = {"units on sale", "as the orders have it"},
-	    [DIFFERENCE_SOLD] = {"units sold as MySQL counts", "in its orders"},
-	    [DIFFERENCE_OVERSOLD] = {"units confirmed", "in all"},
-	};
-
-	if (d->user_id[0] != '\0')
-		printf("buyer %s: ", d->user_id);
-	printf("%" PRId64 " %s, %" PRId64 " %s", d->found, texts[d->kind][0],
-	    d->expected, texts[d->kind][1]);
-}
-
-static void
 print_difference(const struct difference *d)
 {
 	paint(stdout, BAD, "  %-9s ", difference_kind_name(d->kind));
-	if (d->kind <= DIFFERENCE_CONTENT)
-		print_order_difference(d);
-	else if (d->kind <= DIFFERENCE_KEY_TWICE)
-		print_request_difference(d);
-	else
-		print_sum_difference(d);
+	difference_print(d);
 	printf("\n");
 }
 
@@ -175,6 +109,14 @@ json_text(const char *text)
 }
 
 static json_t *
+json_term(const struct difference *d, int64_t value)
+{
+	if (d->term != NULL && strcmp(d->term, "state") == 0)
+		return json_string(sale_state_name((enum sale_state)value));
+	return json_integer(value);
+}
+
+static json_t *
 difference_to_json(const struct difference *d)
 {
 	json_t *out = json_pack("{s:s}", "kind", difference_kind_name(d->kind));
@@ -194,9 +136,11 @@ difference_to_json(const struct difference *d)
 		json_object_set_new(
 		    out, "quantity", json_integer(d->order->quantity));
 	}
+	if (d->term != NULL)
+		json_object_set_new(out, "term", json_string(d->term));
 	if (d->kind >= DIFFERENCE_BUYER) {
-		json_object_set_new(out, "found", json_integer(d->found));
-		json_object_set_new(out, "expected", json_integer(d->expected));
+		json_object_set_new(out, "found", json_term(d, d->found));
+		json_object_set_new(out, "expected", json_term(d, d->expected));
 	}
 	return out;
 }

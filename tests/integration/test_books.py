@@ -300,6 +300,15 @@ def dangling_key(stack, sku, orders):
                      "01a20417-87b3-7d6b-b48c-1ac814cd32da")
 
 
+def forget_sale(stack, sku, orders):
+    stack.books.ask("DELETE FROM sales WHERE sku = %s", sku)
+
+
+def forget_definition(stack, sku, orders):
+    stack.books.ask("UPDATE sales SET defined = 0, limit_per_user = NULL "
+                    "WHERE sku = %s", sku)
+
+
 def damaged_order(stack, sku, orders):
     stack.redis.hset(key(sku, "orders"), orders["bob"], "rubbish")
     stack.redis.hset(key(sku, "orders"), orders["cat"], "confirmed 9" + 18 * "0")
@@ -332,12 +341,58 @@ def huge_sums(stack, sku, orders):
     (invented_buyer, ["buyer"]),
     (forget_key, ["request"]),
     (dangling_key, ["dangling"]),
+    (forget_sale, ["undefined"]),
+    (forget_definition, ["undefined"]),
 ], ids=lambda value: getattr(value, "__name__", ""))
 def test_damage_is_named_and_mended(stack, sold, damage, named):
     sku, orders = sold
     damage(stack, sku, orders)
     assert kinds(stack, sku) == named
     repair(stack, sku)
+    assert_as_sold(stack, sku, orders)
+
+
+def test_a_sale_that_mysql_never_heard_of(stack, new_sku):
+    """Nothing is sold of it yet; a rebuild would not bring it back."""
+    sku = new_sku()
+    assert stack.cli("open", sku, "--stock", 50).returncode == 0
+    assert stack.redis.delete(key(sku, "outbox")) == 1
+    eventually(stack.is_quiet, what="the queue may not have it")
+    assert kinds(stack, sku) == ["undefined"]
+    repair(stack, sku)
+    sale, = stack.books.sales(sku)
+    assert (sale["total"], sale["defined"]) == (50, 1)
+
+
+def test_a_definition_that_nobody_has(stack, sold):
+    """Redis has made it up from orders: it is not sent as if it were one."""
+    sku, orders = sold
+    forget_definition(stack, sku, orders)
+    stack.redis.hset(key(sku, "sale"), "defined", 0)
+    assert kinds(stack, sku) == ["undefined"]
+    done = stack.cli("repair", sku)
+    assert done.returncode == 1 and "left for you" in done.stdout, done
+    assert stack.outbox(sku) == 0
+
+
+@pytest.mark.parametrize("term, value, told", [
+    ("total", 15, "total: 15 in Redis, 10 in MySQL"),
+    ("limit", 0, "limit: 0 in Redis, 3 in MySQL"),
+    ("state", "paused", "state: paused in Redis, open in MySQL"),
+    ("revision", 0, "revision: 0 in Redis, 1 in MySQL")])
+def test_other_terms_are_left_to_a_person(stack, sold, term, value, told):
+    """And no unit is put on sale that MySQL would not sell."""
+    sku, orders = sold
+    before = stack.redis.hget(key(sku, "sale"), term)
+    stack.redis.hset(key(sku, "sale"), term, value)
+    assert kinds(stack, sku) == ["terms"]
+    for _ in range(2):
+        done = stack.cli("repair", sku)
+        assert done.returncode == 1, done
+        assert f"left for you (terms): {told}\n" in done.stdout, done
+        assert stack.redis.hget(key(sku, "sale"), "remaining") == "3"
+    stack.redis.hset(key(sku, "sale"), term, before)
+    assert verify(stack, sku)["balances"]
     assert_as_sold(stack, sku, orders)
 
 
@@ -392,10 +447,11 @@ def test_more_is_taken_than_there_is(stack, new_sale):
     stack.wait_settled(sku, [stack.web.buy(sku, "alice").json["orderId"]
                              for _ in range(2)])
     stack.redis.hincrby(key(sku, "sale"), "total", -1)
-    assert kinds(stack, sku) == ["oversold", "units"]
+    assert kinds(stack, sku) == ["oversold", "terms", "units"]
     done = stack.cli("repair", sku)
     assert done.returncode == 1
-    assert "2 differences are left" in done.stdout
+    assert "3 differences are left" in done.stdout
+    assert "(oversold): 2 units confirmed, 1 in all\n" in done.stdout
     assert stack.web.stock(sku)["remaining"] == 0
 
 

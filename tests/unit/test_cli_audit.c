@@ -20,10 +20,12 @@ sale_of_ten(int64_t remaining, int64_t sold)
 	struct audit a;
 
 	audit_init(&a);
+	a.sale.revision = 1;
 	a.sale.total = 10;
 	a.sale.limit = 2;
 	a.remaining = remaining;
-	a.has_book = true;
+	a.has_book = a.mysql_defines = true;
+	a.mysql_sale = a.sale;
 	a.sold = sold;
 	a.queue_is_empty = true;
 	return a;
@@ -353,11 +355,69 @@ test_sold_and_oversold(void **state)
 	struct audit a = sale_of_ten(0, 10);
 
 	(void)state;
-	a.sale.limit = 0;
+	a.sale.limit = a.mysql_sale.limit = 0;
 	audit_add_redis(&a, ONE, "confirmed", 11, "ann");
 	audit_add_buyer(&a, "ann", 11);
 	book(&a, ONE, "ann", 11, "confirmed");
 	assert_named(&a, "units sold oversold");
+}
+
+/* Known from orders only, of an older revision, or not at all: unless it is
+ * on its way. */
+static void
+test_the_definition_is_not_in_mysql(void **state)
+{
+	(void)state;
+	for (int how = 0; how < 3; how++)
+		for (int where = 0; where < 3; where++) {
+			struct audit a = sale_of_ten(10, 0);
+
+			a.has_book = how != 0;
+			a.mysql_defines = how == 1;
+			a.mysql_sale.revision = how == 1 ? 0 : 1;
+			a.outbox_defines = where == 1;
+			a.queue_is_empty = where != 2;
+			assert_named(&a, where == 0 ? "undefined" : "");
+		}
+}
+
+static void
+test_other_terms(void **state)
+{
+	struct audit a = sale_of_ten(10, 0);
+
+	(void)state;
+	a.sale.limit = 3;
+	a.sale.state = SALE_PAUSED;
+	assert_named(&a, "terms terms");
+
+	/* Of orders only their total is known. */
+	a = sale_of_ten(10, 0);
+	a.sale.limit = 3;
+	a.mysql_defines = false;
+	a.outbox_defines = true;
+	assert_named(&a, "");
+
+	a = sale_of_ten(10, 0);
+	a.mysql_sale.revision = 2;
+	a.mysql_sale.state = SALE_CLOSED;
+	assert_named(&a, "terms");
+}
+
+/* Nothing above the lower of two totals is put on sale, or left there. */
+static void
+test_another_total(void **state)
+{
+	(void)state;
+	for (int more = -2; more <= 2; more += 4)
+		for (int remaining = 8; remaining <= 10; remaining += 2) {
+			struct audit a = sale_of_ten(remaining, 0);
+			int lower = more < 0 ? 8 : 10;
+
+			a.sale.total = 10 + more;
+			assert_named(
+			    &a, remaining == lower ? "terms" : "units terms");
+		}
 }
 
 static void
@@ -367,7 +427,7 @@ test_many(void **state)
 	char id[UUID_TEXT_SIZE], user[32];
 
 	(void)state;
-	a.sale.total = 50000;
+	a.sale.total = a.mysql_sale.total = 50000;
 	for (int i = 50000; i > 0; i--) {
 		snprintf(id, sizeof(id), "01a203e4-6d69-7522-8ce2-%012x",
 		    (unsigned)i);
@@ -404,6 +464,9 @@ main(void)
 	    cmocka_unit_test(test_requests),
 	    cmocka_unit_test(test_content),
 	    cmocka_unit_test(test_sold_and_oversold),
+	    cmocka_unit_test(test_the_definition_is_not_in_mysql),
+	    cmocka_unit_test(test_other_terms),
+	    cmocka_unit_test(test_another_total),
 	    cmocka_unit_test(test_many),
 	};
 
