@@ -27,13 +27,9 @@ change(struct session *s, const struct command *command, const char *sku,
 	if (err == ERR_NOT_FOUND &&
 	    survey_look(s, sku, &view, why) == ERR_RECOVERING)
 		err = ERR_RECOVERING;
-	if (err == ERR_BAD_INPUT) {
-		fprintf(stderr,
-		    "flashsale %s: limit and times of %s are lost; reset it "
-		    "with all its options.\n",
-		    command->name, sku);
-		return EXIT_FAILED;
-	}
+	if (err == ERR_BAD_INPUT)
+		snprintf(why, sizeof(why),
+		    "limit and times are lost; reset it with all its options");
 	return survey_exit_code(command, sku, err, why);
 }
 
