@@ -414,6 +414,24 @@ test_queues(void **state)
 	stop(&f);
 }
 
+/* What is not told may be anything. */
+static void
+test_which_queue_is_empty(void **state)
+{
+	struct sqs_attributes a = {0};
+
+	(void)state;
+	assert_true(sqs_attributes_are_empty(&a));
+	a.delayed = -1;
+	assert_true(sqs_attributes_are_empty(&a));
+	a.delayed = 1;
+	assert_false(sqs_attributes_are_empty(&a));
+	a = (struct sqs_attributes){.visible = -1};
+	assert_false(sqs_attributes_are_empty(&a));
+	a = (struct sqs_attributes){.in_flight = -1};
+	assert_false(sqs_attributes_are_empty(&a));
+}
+
 static void
 on_batch_free(const struct sqs_result *results, size_t n, void *arg)
 {
@@ -504,6 +522,7 @@ main(void)
 	    cmocka_unit_test(test_skewed_clock_of_two_calls),
 	    cmocka_unit_test(test_receive),
 	    cmocka_unit_test(test_queues),
+	    cmocka_unit_test(test_which_queue_is_empty),
 	    cmocka_unit_test(test_free_from_callback),
 	    cmocka_unit_test(test_credentials_too_slow),
 	    cmocka_unit_test(test_bad_settings),
