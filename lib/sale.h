@@ -1,8 +1,8 @@
 /*
  * A sale in Redis: the scripts of lua/ as functions, but for those of
  * reservations.h, rebuild.h, books.h, outbox.h, gate.h and lease.h.  Nobody
- * outside of lib/ touches the keys.  All keys of a SKU share the hash tag {sku},
- * so every script runs on one node of a Redis Cluster:
+ * outside of lib/ touches the keys.  All keys of a SKU share the hash tag
+ * {sku}, so every script runs on one node of a Redis Cluster:
  *
  *   fs:sales                  set     the SKUs that have a sale
  *   fs:epoch                  string  the run id of the Redis that is known
