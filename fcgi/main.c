@@ -96,6 +96,12 @@ count_responders(void)
 }
 
 /* The last child is the gatekeeper, where there is a gate. */
+static const char *
+name(unsigned place)
+{
+	return place == responders ? "gatekeeper" : "responder";
+}
+
 static int
 serve(unsigned slot, void *arg)
 {
@@ -111,7 +117,7 @@ int
 main(int argc, char **argv)
 {
 	struct responder_options options = {.config = &config};
-	struct pool_options pool = {.name = "responder",
+	struct pool_options pool = {.name = name,
 	    .child = serve,
 	    .reload = reload_settings,
 	    .arg = &options};

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -92,7 +93,14 @@ become_child(unsigned slot)
 	exit(code);
 }
 
-static void
+static const char *
+name_of(const struct child *child)
+{
+	return pool.options->name(child->place);
+}
+
+/* False: the system would have no more processes (logged). */
+static bool
 start_child(struct place *place)
 {
 	struct child *child = &place->children[place->current];
@@ -108,15 +116,35 @@ start_child(struct place *place)
 	FAILPOINT("master_forked");
 	block_signals(false);
 	if (pid < 0) {
-		log_error("fork: %s", strerror(errno));
-		ev_timer_set(&place->start, DELAY_MAX, 0.);
-		ev_timer_start(pool.loop, &place->start);
-		return;
+		log_error(
+		    "no new %s: fork: %s", name_of(child), strerror(errno));
+		return false;
 	}
 	child->born = clock_seconds();
 	ev_child_set(&child->watcher, pid, 0);
 	ev_child_start(pool.loop, &child->watcher);
-	log_debug("%s %d started", pool.options->name, (int)pid);
+	log_debug("%s %d started", name_of(child), (int)pid);
+	return true;
+}
+
+/* Later and later, as long as nothing goes well. */
+static void
+start_later(struct place *place)
+{
+	place->delay = place->delay == 0 ? DELAY_MIN : place->delay * 2;
+	if (place->delay > DELAY_MAX)
+		place->delay = DELAY_MAX;
+	log_warn("the next %s starts in %.1f s",
+	    name_of(&place->children[place->current]), place->delay);
+	ev_timer_set(&place->start, place->delay, 0.);
+	ev_timer_start(pool.loop, &place->start);
+}
+
+static void
+start_or_retry(struct place *place)
+{
+	if (!start_child(place))
+		start_later(place);
 }
 
 static bool
@@ -145,7 +173,7 @@ tell_children(int signal_number)
 static void
 write_obituary(const struct child *child, int status)
 {
-	const char *name = pool.options->name;
+	const char *name = name_of(child);
 	int pid = (int)child->watcher.pid;
 
 	if (WIFSIGNALED(status))
@@ -167,16 +195,11 @@ replace_child(struct place *place, const struct child *child)
 
 	if (!young) {
 		place->delay = 0;
-		start_child(place);
+		start_or_retry(place);
 		return;
 	}
-	place->delay = place->delay == 0 ? DELAY_MIN : place->delay * 2;
-	if (place->delay > DELAY_MAX)
-		place->delay = DELAY_MAX;
-	log_warn("%s died young; the next one starts in %.1f s",
-	    pool.options->name, place->delay);
-	ev_timer_set(&place->start, place->delay, 0.);
-	ev_timer_start(pool.loop, &place->start);
+	log_warn("%s %d died young", name_of(child), (int)child->watcher.pid);
+	start_later(place);
 }
 
 static unsigned
@@ -223,7 +246,7 @@ on_start(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	(void)loop;
 	(void)events;
-	start_child(timer->data);
+	start_or_retry(timer->data);
 }
 
 /* --- Signals --- */
@@ -235,9 +258,8 @@ on_deadline(struct ev_loop *loop, ev_timer *timer, int events)
 	(void)timer;
 	(void)events;
 	if (pool.stopping) {
-		log_error("not done after %u s: killing %u %ss",
-		    pool.options->drain_seconds, tell_children(SIGKILL),
-		    pool.options->name);
+		log_error("not done after %u s: killing %u processes",
+		    pool.options->drain_seconds, tell_children(SIGKILL));
 		pool.exit_code = EXIT_FAILED;
 		return;
 	}
@@ -286,6 +308,26 @@ stop(int signal_number)
 	set_deadline();
 }
 
+/* The old child leaves when there is a new one, and not before. */
+static void
+renew_child(struct place *place)
+{
+	struct child *old = &place->children[place->current];
+
+	ev_timer_stop(pool.loop, &place->start);
+	place->delay = 0;
+	place->current = !place->current;
+	if (start_child(place)) {
+		if (is_alive(old))
+			kill(old->watcher.pid, SIGTERM);
+	} else if (is_alive(old)) {
+		place->current = !place->current;
+		log_error("%s %d goes on with the old settings; reload again",
+		    name_of(old), (int)old->watcher.pid);
+	} else
+		start_later(place);
+}
+
 /*
  * New children take over beside the old ones, which then finish.  While they
  * do, a further reload waits: there are never three generations.
@@ -299,18 +341,9 @@ reload(void)
 	if (pool.options->reload != NULL &&
 	    !pool.options->reload(pool.options->arg))
 		return;
-	log_info("reloading: new %ss take over", pool.options->name);
-	for (unsigned i = 0; i < pool.options->children; i++) {
-		struct place *place = &pool.places[i];
-		struct child *old = &place->children[place->current];
-
-		ev_timer_stop(pool.loop, &place->start);
-		place->delay = 0;
-		place->current = !place->current;
-		start_child(place);
-		if (is_alive(old))
-			kill(old->watcher.pid, SIGTERM);
-	}
+	log_info("reloading: new processes take over");
+	for (unsigned i = 0; i < pool.options->children; i++)
+		renew_child(&pool.places[i]);
 	set_deadline();
 }
 
@@ -356,6 +389,29 @@ prepare(const struct pool_options *options)
 	}
 }
 
+/* "1 keeper, 1 recoverer, 2 consumers": who does the same stands together. */
+static void
+log_children(void)
+{
+	const struct pool_options *options = pool.options;
+	char text[400] = "";
+	size_t len = 0;
+	unsigned n;
+
+	for (unsigned i = 0; i < options->children; i += n) {
+		const char *name = options->name(i);
+
+		for (n = 1; i + n < options->children &&
+			    strcmp(options->name(i + n), name) == 0;)
+			n++;
+		if (len < sizeof(text))
+			len += (size_t)snprintf(text + len, sizeof(text) - len,
+			    "%s%u %s%s", i > 0 ? ", " : "", n, name,
+			    n > 1 ? "s" : "");
+	}
+	log_info("processes: %s", text);
+}
+
 int
 pool_run(const struct pool_options *options)
 {
@@ -364,8 +420,8 @@ pool_run(const struct pool_options *options)
 		    EXIT_OSERR, "%u processes are too many", options->children);
 	prepare(options);
 	for (unsigned i = 0; i < options->children; i++)
-		start_child(&pool.places[i]);
-	log_info("%u %ss run", options->children, options->name);
+		start_or_retry(&pool.places[i]);
+	log_children();
 	ev_run(pool.loop, 0);
 	log_info("stopped");
 	return pool.exit_code;

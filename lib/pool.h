@@ -17,7 +17,8 @@
 #define POOL_MAX 257 /* children */
 
 struct pool_options {
-	const char *name; /* of a child, for the log: "responder" */
+	/* What the child of that place is, for the log: "responder". */
+	const char *(*name)(unsigned place);
 	unsigned children;
 	unsigned drain_seconds;
 	/*
@@ -29,7 +30,8 @@ struct pool_options {
 	 */
 	int (*child)(unsigned slot, void *arg);
 	/* On SIGHUP, in the master, before the children are replaced. False:
-	 * keep the old ones (the function has logged why). NULL is fine. */
+	 * keep the old ones (the function has logged why). NULL is fine.
+	 * An old child also stays when there can be no new one in its place. */
 	bool (*reload)(void *arg);
 	void *arg;
 };

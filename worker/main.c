@@ -121,6 +121,17 @@ reload(void *arg)
 	return true;
 }
 
+static const char *
+name(unsigned place)
+{
+	if (place == KEEPER)
+		return "keeper";
+	if (place == RECOVERY)
+		return "recoverer";
+	return place == DEAD_LETTERS && dead_letters ? "dead-letter consumer"
+						     : "consumer";
+}
+
 static int
 child(unsigned slot, void *arg)
 {
@@ -158,7 +169,7 @@ main(int argc, char **argv)
 	children = DEAD_LETTERS + dead_letters + config.consumers;
 	stats_init(1 + 2 * children);
 	return pool_run(&(struct pool_options){
-	    .name = "worker",
+	    .name = name,
 	    .children = children,
 	    .drain_seconds = config.drain_seconds,
 	    .child = child,

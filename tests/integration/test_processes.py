@@ -119,7 +119,22 @@ def test_a_killed_child_is_replaced(stack, new_sale):
         for _ in range(10):
             assert responder.ask("POST", f"/buy/{sku}",
                                  b'{"userId":"a"}')[0] == 202
-        assert re.search(rf"\b{before[0]}\b", responder.log.read_text())
+        assert re.search(rf"responder {before[0]} was killed by signal 9",
+                         responder.log.read_text())
+
+
+def test_a_child_is_called_what_it_is(stack, expect_errors):
+    """The keeper is the worker's first, the recoverer its second, then comes
+    who takes dead letters."""
+    expect_errors("was killed by signal 9")
+    log = stack.directory / "log/worker.log"
+    assert "processes: 1 keeper, 1 recoverer, 1 dead-letter consumer, 2 " \
+        "consumers" in log.read_text()
+    names = ["keeper", "recoverer", "dead-letter consumer", "consumer"]
+    for name, pid in zip(names, processes.children(stack.pid("worker"))):
+        processes.kill(pid)
+        eventually(lambda: f" {name} {pid} was killed by signal 9"
+                   in log.read_text())
 
 
 def test_children_leave_when_their_master_dies(stack):

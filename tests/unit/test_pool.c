@@ -1,4 +1,7 @@
 /* The prefork master with real processes: replace, reload, drain, kill. */
+#define _GNU_SOURCE /* RTLD_NEXT */
+#include <dlfcn.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -23,9 +26,26 @@ enum manner { OBEDIENT, DEAF, SHORT_LIVED };
 /* What the processes tell the test. */
 static struct shared {
 	_Atomic int starts, asked, reloads;
+	_Atomic bool no_forks;	/* the system is out of processes */
+	_Atomic int refused;	/* so many forks */
 	_Atomic pid_t pids[64]; /* by start */
 	_Atomic enum manner manner;
 } * shared;
+
+/* Instead of the C library's. */
+pid_t
+fork(void)
+{
+	pid_t (*real)(void);
+
+	if (shared->no_forks) {
+		shared->refused++;
+		errno = EAGAIN;
+		return -1;
+	}
+	*(void **)&real = dlsym(RTLD_NEXT, "fork");
+	return real();
+}
 
 static void
 on_asked(void *arg)
@@ -58,10 +78,16 @@ on_reload(void *arg)
 	return ++shared->reloads % 2 == 1; /* the second one fails */
 }
 
+static const char *
+name(unsigned place)
+{
+	return place == 0 ? "first" : "second";
+}
+
 static pid_t
 start_pool(enum manner manner)
 {
-	static const struct pool_options options = {.name = "child",
+	static const struct pool_options options = {.name = name,
 	    .children = 2,
 	    .drain_seconds = 1,
 	    .child = live,
@@ -210,6 +236,48 @@ test_reload_replaces_each_child(void **state)
 	assert_int_equal(exit_code(master), 0);
 }
 
+/* No process to be had is no reason to let those go that there are. */
+static void
+test_a_reload_without_forks_keeps_the_children(void **state)
+{
+	pid_t master = start_pool(OBEDIENT);
+
+	(void)state;
+	EVENTUALLY(shared->starts == 2);
+	shared->no_forks = true;
+	kill(master, SIGHUP);
+	EVENTUALLY(shared->refused == 2);
+	shared->no_forks = false;
+	kill(master, SIGHUP); /* says no, when the one before is done */
+	EVENTUALLY(shared->reloads == 2);
+	assert_int_equal(shared->asked, 0);
+	assert_int_equal(shared->starts, 2);
+	kill(
+	    shared->pids[0], SIGKILL); /* and they are looked after as before */
+	EVENTUALLY(shared->starts == 3);
+	kill(master, SIGHUP); /* a reload that has processes */
+	EVENTUALLY(shared->starts == 5 && shared->asked == 2);
+	kill(master, SIGTERM);
+	assert_int_equal(exit_code(master), 0);
+}
+
+/* A dead child whose place cannot be filled is not forgotten. */
+static void
+test_a_fork_that_fails_is_tried_again(void **state)
+{
+	pid_t master = start_pool(OBEDIENT);
+
+	(void)state;
+	EVENTUALLY(shared->starts == 2);
+	shared->no_forks = true;
+	kill(shared->pids[0], SIGKILL);
+	EVENTUALLY(shared->refused > 0);
+	shared->no_forks = false;
+	EVENTUALLY(shared->starts == 3);
+	kill(master, SIGTERM);
+	assert_int_equal(exit_code(master), 0);
+}
+
 /* Children that take their time are not cut short by the next reload. */
 static void
 test_reloads_wait_for_each_other(void **state)
@@ -256,6 +324,8 @@ main(void)
 	    cmocka_unit_test(test_replaces_the_dead),
 	    cmocka_unit_test(test_slows_down),
 	    cmocka_unit_test(test_reload_replaces_each_child),
+	    cmocka_unit_test(test_a_reload_without_forks_keeps_the_children),
+	    cmocka_unit_test(test_a_fork_that_fails_is_tried_again),
 	    cmocka_unit_test(test_reloads_wait_for_each_other),
 	    cmocka_unit_test(test_children_leave_with_the_master),
 	};
