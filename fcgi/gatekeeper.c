@@ -354,7 +354,7 @@ gatekeeper_run(const struct config *config)
 	TAILQ_INIT(&k->gates);
 	umask(022);	   /* the web server is to read the markers */
 	srand48(getpid()); /* only jitter of back-off depends on it */
-	k->loop = ev_loop_new(EVFLAG_AUTO);
+	k->loop = pool_new_loop();
 	connect_parts(k);
 	pool_watch_parent(k->loop, on_asked_to_leave, k);
 	ev_timer_init(&k->tick, on_tick, 0., TICK);

@@ -6,6 +6,7 @@
 #include "responder.h"
 
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -167,6 +168,10 @@ responder_check(const struct config *config, char *why, size_t size)
 	struct sqs *sqs = NULL;
 	enum err err;
 
+	if (loop == NULL) {
+		snprintf(why, size, "cannot make an event loop");
+		return ERR_NOMEM;
+	}
 	err = redis_url_parse(config->redis_url, &url, why, size);
 	if (err == ERR_OK && config->queue == QUEUE_SQS)
 		err = sqs_new(
@@ -226,7 +231,7 @@ connect_parts(struct responder *r, const struct responder_options *options)
 	    .drained = on_drained};
 	char why[256] = "out of memory";
 
-	r->loop = ev_loop_new(EVFLAG_AUTO);
+	r->loop = pool_new_loop();
 	r->config = config;
 	if (redis_new(&r->redis, r->loop, config->redis_url,
 		config->redis_timeout_ms, why, sizeof(why)) != ERR_OK)

@@ -437,6 +437,16 @@ static struct {
 	void *arg;
 } parent;
 
+struct ev_loop *
+pool_new_loop(void)
+{
+	struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
+
+	if (loop == NULL)
+		fatal(EXIT_OSERR, "cannot make an event loop");
+	return loop;
+}
+
 static void
 ask_once(struct ev_loop *loop)
 {

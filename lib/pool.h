@@ -39,6 +39,9 @@ struct pool_options {
 /* Returns the exit code of the program: 0 after an orderly stop. */
 int pool_run(const struct pool_options *);
 
+/* In a child: its event loop; there is one, or the child is dead. */
+struct ev_loop *pool_new_loop(void);
+
 /*
  * In a child: asks(arg) is called on the loop when the child should finish
  * its work and leave: SIGTERM or the master's death.  Once.

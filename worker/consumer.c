@@ -430,9 +430,7 @@ consumer_main(const struct config *config, const char *queue_url)
 	char why[256] = "out of memory";
 
 	srand48(getpid());
-	c.loop = ev_loop_new(EVFLAG_AUTO);
-	if (c.loop == NULL)
-		fatal(EXIT_OSERR, "cannot make an event loop");
+	c.loop = pool_new_loop();
 	if (open_parts(&c, why, sizeof(why)) != ERR_OK)
 		fatal(EXIT_CONFIG, "%s", why);
 	if (allocate(&c) != ERR_OK)

@@ -271,6 +271,13 @@ def test_check_says_all_is_well(stack):
         assert done.returncode == 0, done
 
 
+def test_without_an_event_loop_it_says_so(stack):
+    """libev has none when it may use only what this system has not."""
+    done = run(FCGI, "--check", **stack.program_env(), LIBEV_FLAGS="8")
+    assert done.returncode == 78 and "event loop" in done.stderr, done
+    assert "AddressSanitizer" not in done.stderr
+
+
 def test_a_socket_that_cannot_be_made(stack):
     done = run(FCGI, "-s", "/nonexistent/socket", **stack.program_env())
     assert done.returncode in (69, 71, 78) and "/nonexistent" in done.stderr

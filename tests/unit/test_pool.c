@@ -58,7 +58,7 @@ on_asked(void *arg)
 static int
 live(unsigned slot, void *arg)
 {
-	struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
+	struct ev_loop *loop = pool_new_loop();
 
 	(void)arg;
 	(void)slot;
@@ -313,6 +313,24 @@ test_children_leave_with_the_master(void **state)
 	EVENTUALLY(is_gone(shared->pids[0]) && is_gone(shared->pids[1]));
 }
 
+/* libev makes no loop when it may use nothing that this system has. */
+static void
+test_no_loop_is_fatal(void **state)
+{
+	pid_t pid;
+
+	(void)state;
+	shared->no_forks = false;
+	pid = fork();
+	if (pid == 0) {
+		close(STDERR_FILENO);
+		setenv("LIBEV_FLAGS", "8", 1); /* kqueue */
+		pool_new_loop();
+		exit(0);
+	}
+	assert_int_equal(exit_code(pid), EXIT_OSERR);
+}
+
 int
 main(void)
 {
@@ -328,6 +346,7 @@ main(void)
 	    cmocka_unit_test(test_a_fork_that_fails_is_tried_again),
 	    cmocka_unit_test(test_reloads_wait_for_each_other),
 	    cmocka_unit_test(test_children_leave_with_the_master),
+	    cmocka_unit_test(test_no_loop_is_fatal),
 	};
 
 	log_init("test_pool", LOG_LEVEL_ERROR, false);
