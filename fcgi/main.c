@@ -121,14 +121,12 @@ main(int argc, char **argv)
 	    .child = serve,
 	    .reload = reload_settings,
 	    .arg = &options};
-	char where[256]; /* as it was at the start, whatever is reloaded */
 	int code;
 
 	if (config_load(&config, &about, argc, argv) < argc)
 		config_usage("unexpected argument");
 	start_log();
-	snprintf(where, sizeof(where), "%s", config.listen);
-	options.listen_fd = listener_open(where);
+	options.listen_fd = listener_open(config.listen);
 	if (!handover_open(options.handover))
 		fatal(EXIT_OSERR, "socketpair: %s", strerror(errno));
 	responders = count_responders();
@@ -138,6 +136,6 @@ main(int argc, char **argv)
 	stats_init(2 * children);
 	config_log(&config, &about);
 	code = pool_run(&pool);
-	listener_remove(where);
+	listener_remove(config.listen);
 	return code;
 }

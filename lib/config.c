@@ -19,8 +19,12 @@
 
 enum kind { TEXT, NUMBER, SWITCH, LEVEL, TARGET, QUEUE };
 
-/* Secrets have no flag: every user of a machine can read ps(1). */
-enum { PUBLIC = 0, SECRET = 1 };
+/*
+ * SECRET: it has no flag, because every user of a machine can read ps(1).
+ * RESTART: a reload keeps the value of the start, for what was made of it is
+ * there for good: the socket, which children there are and how long they have.
+ */
+enum { PUBLIC = 0, SECRET = 1, RESTART = 2 };
 
 struct setting {
 	const char *name;
@@ -29,7 +33,7 @@ struct setting {
 	const char *fallback;
 	unsigned min, max; /* of a NUMBER */
 	unsigned programs;
-	int secrecy;
+	unsigned traits;
 	char letter; /* short flag, or 0 */
 	const char *help;
 };
@@ -52,11 +56,11 @@ static const struct setting settings[] = {
 	    "mysql://user[:password]@host[:port]/database, or ...@localhost/database?socket=/path"},
 	{"MYSQL_TIMEOUT_MS", NUMBER, FIELD(mysql_timeout_ms), "5000", 1000, 60000, FOR_WORKER | FOR_CLI, PUBLIC, 0,
 	    "time limit of connecting, reading and writing; keep it well below VISIBILITY_SECONDS"},
-	{"QUEUE", QUEUE, FIELD(queue), "sqs", 0, 0, FOR_ALL, PUBLIC, 0,
+	{"QUEUE", QUEUE, FIELD(queue), "sqs", 0, 0, FOR_ALL, RESTART, 0,
 	    "sqs or redis; redis: the worker reads the outbox streams of Redis itself, and no SQS setting is looked at; the same for all programs"},
 	{"SQS_QUEUE_URL", TEXT, FIELD(sqs_queue_url), "", 0, 0, FOR_ALL, PUBLIC, 0,
 	    "the queue that carries orders from the responders to the worker"},
-	{"SQS_DLQ_URL", TEXT, FIELD(sqs_dlq_url), "", 0, 0, FOR_WORKER | FOR_CLI, PUBLIC, 0,
+	{"SQS_DLQ_URL", TEXT, FIELD(sqs_dlq_url), "", 0, 0, FOR_WORKER | FOR_CLI, RESTART, 0,
 	    "its dead-letter queue: the worker writes what can be written of it, and parks the rest"},
 	{"SQS_TIMEOUT_MS", NUMBER, FIELD(sqs_timeout_ms), "2000", 100, 60000, FOR_ALL, PUBLIC, 0,
 	    "time limit of one SQS call (a long poll may take its wait longer)"},
@@ -104,11 +108,11 @@ static const struct setting settings[] = {
 	    "by default http://169.254.169.254"},
 	{"DEFAULT_SKU", TEXT, FIELD(default_sku), "iphone_16", 0, 0, FOR_FCGI | FOR_CLI, PUBLIC, 0,
 	    "what /buy and /stock without a SKU mean"},
-	{"LISTEN", TEXT, FIELD(listen), "", 0, 0, FOR_FCGI, PUBLIC, 's',
+	{"LISTEN", TEXT, FIELD(listen), "", 0, 0, FOR_FCGI, RESTART, 's',
 	    "socket path or HOST:PORT; by default the socket inherited as descriptor 0"},
-	{"RESPONDERS", NUMBER, FIELD(responders), "0", 0, 256, FOR_FCGI, PUBLIC, 'n',
+	{"RESPONDERS", NUMBER, FIELD(responders), "0", 0, 256, FOR_FCGI, RESTART, 'n',
 	    "responder processes; 0 = as many as cores"},
-	{"GATE_DIR", TEXT, FIELD(gate_dir), "", 0, 0, FOR_FCGI, PUBLIC, 0,
+	{"GATE_DIR", TEXT, FIELD(gate_dir), "", 0, 0, FOR_FCGI, RESTART, 0,
 	    "directory of the marker files by which nginx refuses buyers itself; unset = it asks for each"},
 	{"ADMIN_TOKEN", TEXT, FIELD(admin_token), "", 0, 0, FOR_FCGI, SECRET, 0,
 	    "bearer token of /reset and /reset-stock, 16 to 400 characters; unset = admin is off"},
@@ -118,9 +122,9 @@ static const struct setting settings[] = {
 	    "a buyer waits no longer for SQS; then the answer is 202 \"reserved\""},
 	{"MAX_CONNECTIONS", NUMBER, FIELD(max_connections), "4096", 16, 65536, FOR_FCGI, PUBLIC, 0,
 	    "FastCGI connections per responder; further ones wait in the backlog"},
-	{"DRAIN_SECONDS", NUMBER, FIELD(drain_seconds), "30", 1, 3600, FOR_FCGI | FOR_WORKER, PUBLIC, 0,
+	{"DRAIN_SECONDS", NUMBER, FIELD(drain_seconds), "30", 1, 3600, FOR_FCGI | FOR_WORKER, RESTART, 0,
 	    "at most so long may a process take to finish its work when told to stop"},
-	{"CONSUMERS", NUMBER, FIELD(consumers), "2", 1, 64, FOR_WORKER, PUBLIC, 'n',
+	{"CONSUMERS", NUMBER, FIELD(consumers), "2", 1, 64, FOR_WORKER, RESTART, 'n',
 	    "consumer processes"},
 	{"POLLS", NUMBER, FIELD(polls), "4", 1, 32, FOR_WORKER, PUBLIC, 0,
 	    "long polls in flight per busy consumer; an idle one has one"},
@@ -156,13 +160,20 @@ static struct {
 	const struct config_about *about;
 	const char *file;
 	const char *flags[N_SETTINGS];
-	bool is_reloaded; /* since then */
 } given;
 
-/* Two generations of file text: the values of the running configuration
- * point into one while a reload fills the other. */
-static char file_texts[2][FILE_MAX + 1];
-static int file_generation;
+/* As it was at the start, and what a reload has found that is different and
+ * needs a restart: " GATE_DIR QUEUE". */
+static struct config start;
+static char waiting[200];
+
+/*
+ * Three texts of the file.  Values point into them: those that need a restart
+ * into the first one for ever; those of the running configuration into the one
+ * of its generation, while a reload fills another.
+ */
+static char file_texts[3][FILE_MAX + 1];
+static int file_generation; /* 0: not reloaded yet */
 
 /* --- One value --- */
 
@@ -182,13 +193,13 @@ parse_number(const struct setting *s, const char *value, unsigned *out)
 	return true;
 }
 
+static const char *const levels[] = {"error", "warn", "info", "debug"};
+
 static bool
 parse_level(const char *value, enum log_level *out)
 {
-	static const char *const names[] = {"error", "warn", "info", "debug"};
-
 	for (size_t i = 0; i < 4; i++)
-		if (strcmp(value, names[i]) == 0) {
+		if (strcmp(value, levels[i]) == 0) {
 			*out = (enum log_level)i;
 			return true;
 		}
@@ -236,11 +247,36 @@ store_value(struct config *config, const struct setting *s, const char *value)
 	return false;
 }
 
+/* The value as it would be written; number has room for one of them. */
+static const char *
+value_text(
+    const struct config *config, const struct setting *s, char number[12])
+{
+	const void *field = (const char *)config + s->offset;
+
+	switch (s->kind) {
+	case TEXT:
+		return *(const char *const *)field;
+	case NUMBER:
+		snprintf(number, 12, "%u", *(const unsigned *)field);
+		return number;
+	case SWITCH:
+		return *(const bool *)field ? "on" : "off";
+	case LEVEL:
+		return levels[*(const enum log_level *)field];
+	case TARGET:
+		return *(const bool *)field ? "syslog" : "stderr";
+	case QUEUE:
+		return config->queue == QUEUE_REDIS ? "redis" : "sqs";
+	}
+	return "";
+}
+
 static void
 explain_bad_value(const struct setting *s, const char *value,
     const char *source, char *why, size_t size)
 {
-	const char *shown = s->secrecy == SECRET ? "(not shown)" : value;
+	const char *shown = s->traits & SECRET ? "(not shown)" : value;
 
 	if (s->kind == NUMBER)
 		snprintf(why, size,
@@ -408,6 +444,29 @@ check_whole(const struct config *config, char *why, size_t size)
 	return ERR_OK;
 }
 
+/* What needs a restart stays as it was at the start; what would have changed
+ * is noted. */
+static void
+keep_start(struct config *fresh)
+{
+	size_t len = 0;
+
+	waiting[0] = '\0';
+	for (size_t i = 0; i < N_SETTINGS; i++) {
+		const struct setting *s = &settings[i];
+		char was[12], is[12];
+		const char *old = value_text(&start, s, was);
+
+		if (!(s->traits & RESTART) ||
+		    strcmp(old, value_text(fresh, s, is)) == 0)
+			continue;
+		store_value(fresh, s, old);
+		if (len < sizeof(waiting))
+			len += (size_t)snprintf(waiting + len,
+			    sizeof(waiting) - len, " %s", s->name);
+	}
+}
+
 static enum err
 load_all(struct config *config, char *text, char *why, size_t size)
 {
@@ -432,6 +491,8 @@ load_all(struct config *config, char *text, char *why, size_t size)
 			err = ERR_BAD_INPUT;
 		}
 	}
+	if (err == ERR_OK && text != file_texts[0])
+		keep_start(config);
 	if (err == ERR_OK)
 		err = check_whole(config, why, size);
 	if (err == ERR_OK && given.about->check != NULL)
@@ -442,14 +503,14 @@ load_all(struct config *config, char *text, char *why, size_t size)
 enum err
 config_reload(struct config *config, char *why, size_t size)
 {
+	int generation = file_generation == 1 ? 2 : 1;
 	struct config fresh;
 	enum err err;
 
-	err = load_all(&fresh, file_texts[!file_generation], why, size);
+	err = load_all(&fresh, file_texts[generation], why, size);
 	if (err != ERR_OK)
 		return err;
-	file_generation = !file_generation;
-	given.is_reloaded = true;
+	file_generation = generation;
 	*config = fresh;
 	return ERR_OK;
 }
@@ -472,7 +533,7 @@ flag_name(const struct setting *s, char *out, size_t size)
 static bool
 has_flag(const struct setting *s, enum config_program which)
 {
-	return s->secrecy == PUBLIC && (s->programs & which);
+	return !(s->traits & SECRET) && (s->programs & which);
 }
 
 static void
@@ -493,7 +554,7 @@ print_setting(const struct setting *s, enum config_program which)
 		printf(" (%u..%u)", s->min, s->max);
 	if (s->fallback[0] != '\0')
 		printf(" [%s]", s->fallback);
-	printf("\n");
+	printf("%s\n", s->traits & RESTART ? " (needs a restart)" : "");
 }
 
 static void
@@ -532,7 +593,9 @@ print_markdown(void)
 		    s->programs & FOR_FCGI ? " fcgi" : "",
 		    s->programs & FOR_WORKER ? " worker" : "",
 		    s->programs & FOR_CLI ? " cli" : "", s->help,
-		    s->secrecy == SECRET ? " (secret: no flag)" : "");
+		    s->traits & SECRET	  ? " (secret: no flag)"
+		    : s->traits & RESTART ? " (needs a restart)"
+					  : "");
 	}
 }
 
@@ -639,8 +702,8 @@ config_load(struct config *config, const struct config_about *about, int argc,
 	if (given.file == NULL)
 		given.file = "";
 	check_only = parse_command_line(argc, argv);
-	if (load_all(config, file_texts[file_generation], why, sizeof(why)) !=
-	    ERR_OK) {
+	file_generation = 0;
+	if (load_all(config, file_texts[0], why, sizeof(why)) != ERR_OK) {
 		fprintf(stderr, "%s: %s\n", about->program, why);
 		exit(EXIT_CONFIG);
 	}
@@ -648,37 +711,28 @@ config_load(struct config *config, const struct config_about *about, int argc,
 		printf("%s: the settings are good\n", about->program);
 		exit(EXIT_FINE);
 	}
+	start = *config;
 	return optind;
 }
 
 void
 config_log(const struct config *config, const struct config_about *about)
 {
-	char line[900] = "";
+	char line[900] = "", number[12];
 	size_t n = 0;
 
 	for (size_t i = 0; i < N_SETTINGS; i++) {
 		const struct setting *s = &settings[i];
-		const void *field = (const char *)config + s->offset;
-		int wrote = 0;
+		const char *value = value_text(config, s, number);
 
-		if (!(s->programs & about->which) || n + 1 >= sizeof(line))
+		if (!(s->programs & about->which) || *value == '\0' ||
+		    n >= sizeof(line))
 			continue;
-		if (s->kind == NUMBER)
-			wrote = snprintf(line + n, sizeof(line) - n, " %s=%u",
-			    s->name, *(const unsigned *)field);
-		else if (s->kind == QUEUE)
-			wrote = snprintf(line + n, sizeof(line) - n, " %s=%s",
-			    s->name,
-			    config->queue == QUEUE_REDIS ? "redis" : "sqs");
-		else if (s->kind == TEXT && **(const char *const *)field)
-			wrote = snprintf(line + n, sizeof(line) - n, " %s=%s",
-			    s->name,
-			    s->secrecy == SECRET ? "(set)"
-						 : *(const char *const *)field);
-		if (wrote > 0)
-			n += (size_t)wrote;
+		n += (size_t)snprintf(line + n, sizeof(line) - n, " %s=%s",
+		    s->name, s->traits & SECRET ? "(set)" : value);
 	}
 	log_info("%s %s %s:%s", about->program, FLASHSALE_VERSION,
-	    given.is_reloaded ? "reloads" : "starts", line);
+	    file_generation > 0 ? "reloads" : "starts", line);
+	if (file_generation > 0 && waiting[0] != '\0')
+		log_warn("changed, but needs a restart:%s", waiting);
 }

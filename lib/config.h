@@ -122,13 +122,14 @@ void config_usage(const char *what) NORETURN;
 
 /*
  * Read everything again with the argv of the first time, for a reload.
+ * Settings that need a restart keep their value of the start.
  * Fails with the reason in why (never exits); the old config stays good.
  */
 enum err config_reload(
     struct config *config, char *why, size_t size) MUST_CHECK;
 
 /* Log the effective settings in one line, secrets as "(set)"; after a reload it
- * says so. */
+ * says so, and names those that were changed but need a restart. */
 void config_log(const struct config *config, const struct config_about *);
 
 #endif

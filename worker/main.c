@@ -144,8 +144,7 @@ child(unsigned slot, void *arg)
 	case RECOVERY:
 		return recovery_main(config);
 	case DEAD_LETTERS:
-		if (dead_letters && config->queue == QUEUE_SQS &&
-		    config->sqs_dlq_url[0] != '\0')
+		if (dead_letters)
 			return consumer_main(config, config->sqs_dlq_url);
 		/* FALLTHROUGH */
 	default:
@@ -163,7 +162,7 @@ main(int argc, char **argv)
 	log_init(about.program, config.log_level, config.log_syslog);
 	config_log(&config, &about);
 	log_info("%s", db_library());
-	/* The number of processes cannot change with a reload. */
+	/* A reload changes none of these. */
 	dead_letters =
 	    config.queue == QUEUE_SQS && config.sqs_dlq_url[0] != '\0';
 	children = DEAD_LETTERS + dead_letters + config.consumers;

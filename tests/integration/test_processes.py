@@ -74,6 +74,25 @@ def test_a_bad_reload_keeps_the_old_settings(stack, tmp_path):
         assert responder.ask("GET", "/readyz")[0] == 200
 
 
+def test_a_reload_cannot_take_the_gate_away(stack, tmp_path):
+    """The gatekeeper is there for good; so is what it needs."""
+    config, gate = tmp_path / "config", tmp_path / "gate"
+    old = (stack.directory / "flashsale.env").read_text()
+    config.write_text(f"{old}\nGATE_DIR={gate}\n")
+    gate.mkdir()
+    with Responder(stack, FLASHSALE_CONFIG=str(config)) as responder:
+        before = responder.children
+        config.write_text(f"{old}\nGATE_DIR=\n")
+        responder.signal(signal.SIGHUP)
+        eventually(lambda: not set(before) & set(responder.children)
+                   and len(responder.children) == len(before))
+        log = responder.log.read_text()
+        assert "needs a restart: GATE_DIR" in log
+        assert re.search(rf"reloads:.* GATE_DIR={gate}", log)
+        assert "died young" not in log
+        eventually(lambda: list(gate.iterdir()))
+
+
 # --- Stop ---
 
 def test_sigterm_and_sigint_end_it_in_order(stack):

@@ -219,6 +219,77 @@ test_reload_keeps_the_old_when_bad(void **state)
 	assert_string_equal(c.default_sku, "three");
 }
 
+/* What config_log() writes. */
+static const char *
+logged(const struct config *config)
+{
+	int old = dup(STDERR_FILENO), out[2];
+	ssize_t n;
+
+	assert_int_equal(pipe(out), 0);
+	dup2(out[1], STDERR_FILENO);
+	config_log(config, &about);
+	dup2(old, STDERR_FILENO);
+	close(old);
+	close(out[1]);
+	n = read(out[0], output, sizeof(output) - 1);
+	close(out[0]);
+	assert_true(n > 0);
+	output[n] = '\0';
+	return output;
+}
+
+/* What is there for good keeps its value, however often it is read again. */
+static void
+test_reload_keeps_what_needs_a_restart(void **state)
+{
+	struct config c;
+	char why[256];
+
+	(void)state;
+	write_file("GATE_DIR=/run/gate\nRESPONDERS=3\nDEFAULT_SKU=one\n");
+	c = load(NULL);
+	for (int i = 0; i < 4; i++) {
+		write_file(i % 2 == 0 ? "DEFAULT_SKU=xxxxxxxxxxxxxxxxxxxxxxx\n"
+					"GATE_DIR=\nDRAIN_SECONDS=300\n"
+				      : "LISTEN=/run/socket.of.somebody.else\n"
+					"QUEUE=redis\nGATE_DIR=/run/other\n");
+		assert_int_equal(config_reload(&c, why, sizeof(why)), ERR_OK);
+		assert_string_equal(c.gate_dir, "/run/gate");
+		assert_int_equal(c.responders, 3);
+		assert_string_equal(c.listen, "");
+		assert_int_equal(c.queue, QUEUE_SQS);
+		assert_int_equal(c.drain_seconds, 30);
+		assert_non_null(strstr(logged(&c), " GATE_DIR=/run/gate"));
+		assert_non_null(strstr(output, " needs a restart: "));
+	}
+	assert_non_null(strstr(output, "restart: QUEUE LISTEN RESPONDERS "));
+	assert_string_equal(c.default_sku, "iphone_16");
+	write_file("GATE_DIR=/run/gate\nRESPONDERS=3\n"); /* changed back */
+	assert_int_equal(config_reload(&c, why, sizeof(why)), ERR_OK);
+	assert_null(strstr(logged(&c), "restart"));
+}
+
+static void
+test_the_log_tells_every_kind(void **state)
+{
+	struct config c;
+
+	(void)state;
+	write_file("RECOVERY=off\nQUEUE=redis\nLISTEN=/a\nRESPONDERS=2\n"
+		   "ADMIN_TOKEN=0123456789abcdef\n");
+	c = load(NULL);
+	assert_non_null(strstr(logged(&c), " starts: "));
+	assert_non_null(strstr(output, " RECOVERY=off "));
+	assert_non_null(strstr(output, " QUEUE=redis "));
+	assert_non_null(strstr(output, " LISTEN=/a "));
+	assert_non_null(strstr(output, " RESPONDERS=2 "));
+	assert_non_null(strstr(output, " LOG_LEVEL=info "));
+	assert_non_null(strstr(output, " LOG_TARGET=stderr "));
+	assert_non_null(strstr(output, " ADMIN_TOKEN=(set) "));
+	assert_null(strstr(output, "GATE_DIR"));
+}
+
 static void
 test_empty_means_unset(void **state)
 {
@@ -243,8 +314,11 @@ main(void)
 	    TEST(test_missing_file),
 	    TEST(test_check_and_help),
 	    TEST(test_reload_keeps_the_old_when_bad),
+	    TEST(test_reload_keeps_what_needs_a_restart),
+	    TEST(test_the_log_tells_every_kind),
 	    TEST(test_empty_means_unset),
 	};
 
+	log_init("test_config", LOG_LEVEL_INFO, false);
 	return cmocka_run_group_tests_name("config", tests, NULL, NULL);
 }
