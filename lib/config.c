@@ -631,18 +631,34 @@ make_options(struct option *options, char names[][64], char *letters,
 	*letters++ = '+'; /* stop at the first argument that is no option */
 	*letters++ = 'h';
 	for (size_t i = 0; i < N_SETTINGS; i++) {
-		if (!has_flag(&settings[i], which))
+		const struct setting *s = &settings[i];
+
+		if (!(s->programs & which))
 			continue;
-		flag_name(&settings[i], names[i], sizeof(names[i]));
-		options[n++] = (struct option){
-		    names[i], required_argument, NULL, OPT_SETTING + (int)i};
-		if (settings[i].letter != 0) {
-			*letters++ = settings[i].letter;
+		flag_name(s, names[i], sizeof(names[i]));
+		options[n++] = (struct option){names[i],
+		    has_flag(s, which) ? required_argument : optional_argument,
+		    NULL, OPT_SETTING + (int)i};
+		if (s->letter != 0) {
+			*letters++ = s->letter;
 			*letters++ = ':';
 		}
 	}
 	options[n] = (struct option){NULL, 0, NULL, 0};
 	*letters = '\0';
+}
+
+static void
+take_setting(const struct setting *s, const char *value)
+{
+	if (s->traits & SECRET) {
+		fprintf(stderr,
+		    "%s: %s is a secret, and others can read command lines: "
+		    "set it in the environment or in the file\n",
+		    given.about->program, s->name);
+		usage_error(given.about->program);
+	}
+	given.flags[s - settings] = value;
 }
 
 static void
@@ -680,7 +696,7 @@ parse_command_line(int argc, char **argv)
 		else if (c == OPT_CONFIG)
 			given.file = optarg;
 		else if (c >= OPT_SETTING)
-			given.flags[c - OPT_SETTING] = optarg;
+			take_setting(&settings[c - OPT_SETTING], optarg);
 		else if (c == '?')
 			usage_error(given.about->program);
 		else

@@ -174,7 +174,11 @@ test_secrets_have_no_flag(void **state)
 {
 	(void)state;
 	assert_int_equal(exit_code_of("--admin-token=0123456789abcdef"), 64);
-	assert_int_equal(exit_code_of("--redis-url=redis://:secret@h"), 64);
+	assert_int_equal(exit_code_of("--redis-url=redis://:hunter2@h"), 64);
+	assert_non_null(strstr(output, "REDIS_URL is a secret"));
+	assert_null(strstr(output, "hunter2")); /* logs are read, too */
+	assert_int_equal(exit_code_of("--redis-url"), 64);
+	assert_non_null(strstr(output, "REDIS_URL is a secret"));
 }
 
 static void
