@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <netdb.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -14,10 +16,46 @@
 /* A full backlog makes nginx answer 502. The kernel caps it at somaxconn. */
 #define BACKLOG 4096
 
+#define PATH_SIZE sizeof(((struct sockaddr_un *)0)->sun_path)
+#define HOST_SIZE 256
+
 static bool
 is_socket_path(const char *where)
 {
 	return strchr(where, '/') != NULL;
+}
+
+/* Only digits: getaddrinfo() takes them modulo 65536, and 0 for any. */
+static bool
+is_port(const char *text)
+{
+	size_t len = strlen(text);
+	long port = strtol(text, NULL, 10);
+
+	return len <= 5 && strspn(text, "0123456789") == len && port >= 1 &&
+	       port <= 65535;
+}
+
+static bool
+is_host_port(const char *where)
+{
+	const char *colon = strrchr(where, ':');
+
+	return colon != NULL && colon - where < HOST_SIZE && is_port(colon + 1);
+}
+
+enum err
+listener_check(const char *where, char *why, size_t size)
+{
+	if (where[0] == '\0' ||
+	    (is_socket_path(where) ? strlen(where) < PATH_SIZE
+				   : is_host_port(where)))
+		return ERR_OK;
+	snprintf(why, size,
+	    "LISTEN=%.200s: must be a socket path (with a slash, at most %zu "
+	    "bytes) or HOST:PORT (1 to 65535)",
+	    where, PATH_SIZE - 1);
+	return ERR_BAD_INPUT;
 }
 
 /* Is somebody serving that path, or is it what a dead process left? */
@@ -40,10 +78,7 @@ open_unix(const char *path)
 	struct stat there;
 	int fd;
 
-	if (strlen(path) >= sizeof(address.sun_path))
-		fatal(EXIT_CONFIG, "LISTEN=%s: longer than %zu bytes", path,
-		    sizeof(address.sun_path) - 1);
-	memcpy(address.sun_path, path, strlen(path) + 1);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
 	if (lstat(path, &there) == 0 && !S_ISSOCK(there.st_mode))
 		fatal(EXIT_CONFIG, "LISTEN=%s: there is a file, not a socket",
 		    path);
@@ -81,17 +116,11 @@ open_tcp(const char *where)
 	struct addrinfo hints = {
 	    .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
 	struct addrinfo *list = NULL;
-	char host[256] = "";
+	char host[HOST_SIZE];
 	const char *colon = strrchr(where, ':');
 	int fd = -1, rc;
 
-	if (colon == NULL || colon[1] == '\0' ||
-	    (size_t)(colon - where) >= sizeof(host))
-		fatal(EXIT_CONFIG,
-		    "LISTEN=%s: must be a socket path (with a slash) or "
-		    "HOST:PORT",
-		    where);
-	memcpy(host, where, (size_t)(colon - where));
+	snprintf(host, sizeof(host), "%.*s", (int)(colon - where), where);
 	rc = getaddrinfo(
 	    host[0] != '\0' ? host : NULL, colon + 1, &hints, &list);
 	if (rc != 0)

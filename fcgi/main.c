@@ -49,6 +49,8 @@ check_settings(const struct config *candidate, char *why, size_t size)
 		    candidate->gate_dir, strerror(errno));
 		return ERR_BAD_INPUT;
 	}
+	if (listener_check(candidate->listen, why, size) != ERR_OK)
+		return ERR_BAD_INPUT;
 	return responder_check(candidate, why, size);
 }
 

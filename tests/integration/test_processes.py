@@ -290,6 +290,16 @@ def test_check_says_all_is_well(stack):
         assert done.returncode == 0, done
 
 
+@pytest.mark.parametrize("where", [
+    "127.0.0.1:99999", "127.0.0.1:65536", "127.0.0.1:0", "127.0.0.1:",
+    "127.0.0.1:http", "127.0.0.1:-1", "localhost", "/" + 108 * "x"])
+def test_what_cannot_be_listened_on(stack, where):
+    for more in ([], ["--check"]):
+        done = run(FCGI, "-s", where, *more, **stack.program_env())
+        assert done.returncode == 78, done
+        assert f"LISTEN={where}: must be" in done.stderr, done
+
+
 def test_without_an_event_loop_it_says_so(stack):
     """libev has none when it may use only what this system has not."""
     done = run(FCGI, "--check", **stack.program_env(), LIBEV_FLAGS="8")
