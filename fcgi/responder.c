@@ -38,6 +38,8 @@
 
 /* Descriptors for Redis, logs, event loops, name look-ups... */
 #define OTHER_DESCRIPTORS 24
+/* With fewer connections than that a responder is no use. */
+#define LEAST_CONNECTIONS 16
 
 /* --- Watching SQS --- */
 
@@ -160,28 +162,6 @@ wait_for_redis(struct responder *r)
 	ev_timer_stop(r->loop, &tick);
 }
 
-enum err
-responder_check(const struct config *config, char *why, size_t size)
-{
-	struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
-	struct redis_url url;
-	struct sqs *sqs = NULL;
-	enum err err;
-
-	if (loop == NULL) {
-		snprintf(why, size, "cannot make an event loop");
-		return ERR_NOMEM;
-	}
-	err = redis_url_parse(config->redis_url, &url, why, size);
-	if (err == ERR_OK && config->queue == QUEUE_SQS)
-		err = sqs_new(
-		    &sqs, loop, config, config->sqs_queue_url, 1, why, size);
-	if (err == ERR_OK)
-		sqs_free(sqs);
-	ev_loop_destroy(loop);
-	return err;
-}
-
 /*
  * As many connections as there are descriptors for.  Did they take the last
  * one, a lost connection to Redis could not be made again.
@@ -199,12 +179,60 @@ count_affordable(const struct config *config)
 	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 ||
 	    limit.rlim_cur >= (rlim_t)wanted + needed)
 		return wanted;
-	wanted =
-	    limit.rlim_cur > needed ? (unsigned)limit.rlim_cur - needed : 1;
-	log_warn("the limit of file descriptors allows %u of %u connections "
-		 "(raise LimitNOFILE)",
-	    wanted, config->max_connections);
-	return wanted;
+	return limit.rlim_cur > needed ? (unsigned)limit.rlim_cur - needed : 0;
+}
+
+static enum err
+check_descriptors(const struct config *config, char *why, size_t size)
+{
+	unsigned n = count_affordable(config);
+
+	if (n >= LEAST_CONNECTIONS)
+		return ERR_OK;
+	snprintf(why, size,
+	    "MAX_CONNECTIONS=%u: the limit of file descriptors leaves %u; "
+	    "raise it to %u (LimitNOFILE in the systemd unit, or ulimit -n)",
+	    config->max_connections, n,
+	    config->max_connections + config->send_concurrency +
+		OTHER_DESCRIPTORS);
+	return ERR_UNAVAILABLE;
+}
+
+enum err
+responder_check(const struct config *config, char *why, size_t size)
+{
+	struct ev_loop *loop;
+	struct redis_url url;
+	struct sqs *sqs = NULL;
+	enum err err;
+
+	err = check_descriptors(config, why, size);
+	if (err == ERR_OK)
+		err = redis_url_parse(config->redis_url, &url, why, size);
+	if (err != ERR_OK || config->queue != QUEUE_SQS)
+		return err;
+	loop = ev_loop_new(EVFLAG_AUTO);
+	if (loop == NULL) {
+		snprintf(why, size, "cannot make an event loop");
+		return ERR_NOMEM;
+	}
+	err = sqs_new(&sqs, loop, config, config->sqs_queue_url, 1, why, size);
+	if (err == ERR_OK)
+		sqs_free(sqs);
+	ev_loop_destroy(loop);
+	return err;
+}
+
+static unsigned
+limit_connections(const struct config *config)
+{
+	unsigned n = count_affordable(config);
+
+	if (n < config->max_connections)
+		log_warn("the limit of file descriptors allows %u of %u "
+			 "connections (raise LimitNOFILE)",
+		    n, config->max_connections);
+	return n;
 }
 
 static void
@@ -225,7 +253,7 @@ connect_parts(struct responder *r, const struct responder_options *options)
 	const struct config *config = options->config;
 	struct fastcgi_options edge = {.listen_fd = options->listen_fd,
 	    .handover = {options->handover[0], options->handover[1]},
-	    .max_connections = count_affordable(config),
+	    .max_connections = limit_connections(config),
 	    .handler = route_request,
 	    .responder = r,
 	    .drained = on_drained};

@@ -300,6 +300,18 @@ def test_what_cannot_be_listened_on(stack, where):
         assert f"LISTEN={where}: must be" in done.stderr, done
 
 
+def test_too_few_descriptors_are_refused_at_the_start(stack, tmp_path):
+    """What it would serve otherwise is one connection at a time."""
+    arguments = [FCGI, "-s", tmp_path / "socket"]
+    for more in ([], ["--check"]):
+        done = run("sh", "-c", 'ulimit -n 60 && exec "$@"', "sh", *arguments,
+                   *more, **stack.program_env(RESPONDERS="1"))
+        assert done.returncode == 78, done
+        assert "leaves 4; raise it to 4152" in done.stderr, done
+    assert run("sh", "-c", 'ulimit -n 72 && exec "$@"', "sh", *arguments,
+               "--check", **stack.program_env()).returncode == 0
+
+
 def test_without_an_event_loop_it_says_so(stack):
     """libev has none when it may use only what this system has not."""
     done = run(FCGI, "--check", **stack.program_env(), LIBEV_FLAGS="8")
