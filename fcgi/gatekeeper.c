@@ -255,9 +255,11 @@ on_changed(const char *sku, void *arg)
 static void
 on_listed(enum err err, const char *const *skus, size_t n, void *arg)
 {
+	struct gatekeeper *k = arg;
+
 	if (err == ERR_OK)
-		for (size_t i = 0; i < n; i++)
-			find_gate(arg, skus[i]);
+		for (size_t i = 0; i < n && k->n < GATES_MAX; i++)
+			find_gate(k, skus[i]);
 }
 
 /* --- Time --- */
@@ -293,7 +295,7 @@ on_tick(struct ev_loop *loop, ev_timer *timer, int events)
 			look(gate);
 	}
 	markers_extend(k->markers, now);
-	if (k->ticks++ % LIST_EVERY == 0)
+	if (k->ticks++ % LIST_EVERY == 0 && k->n < GATES_MAX)
 		sale_list(k->redis, on_listed, k);
 }
 
