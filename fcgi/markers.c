@@ -24,14 +24,43 @@
 /* Links are made for that many tenths of a second ahead. */
 #define TENTHS_AHEAD 8
 
+#define QUIET 10.0 /* seconds without a failure, and all is well again */
+
 struct markers {
 	char dir[256];
 	char name[NAME_SIZE];
-	int dir_fd;
-	int own_fd;	     /* DIR/NAME/POST */
+	int dir_fd;	     /* -1: there is none just now */
+	int own_fd;	     /* DIR/NAME/POST, or -1 */
+	bool lost;	     /* one of them was removed, so it is empty */
+	double failed;	     /* clock_seconds() of the last failure, or 0 */
 	int64_t first, last; /* tenths of a second that have a link of ours */
 	int64_t seen;	     /* the tenth of the last extension */
 };
+
+static bool reopen(struct markers *);
+
+/* --- Failures --- */
+
+/* Ten times a second something can fail: only the first is told.  Where it
+ * was to be made in a directory that is open, ENOENT says this was removed. */
+static void
+complain(struct markers *m, bool in_open_directory)
+{
+	if (in_open_directory && errno == ENOENT)
+		m->lost = true;
+	if (m->failed == 0)
+		log_warn("gate: %s: %s", m->dir, strerror(errno));
+	m->failed = clock_seconds();
+}
+
+static void
+tell_when_well(struct markers *m)
+{
+	if (m->failed == 0 || clock_seconds() - m->failed < QUIET)
+		return;
+	m->failed = 0;
+	log_info("gate: %s: works again", m->dir);
+}
 
 /* --- Links --- */
 
@@ -79,6 +108,8 @@ markers_extend(struct markers *m, int64_t now)
 {
 	char name[NAME_SIZE];
 
+	if (m->lost && !reopen(m))
+		return;
 	now /= 100;
 	/* The clock was set back: what would be valid again later goes. */
 	if (now < m->seen)
@@ -91,10 +122,12 @@ markers_extend(struct markers *m, int64_t now)
 	while (m->last < now + TENTHS_AHEAD - 1) {
 		name_link(name, sizeof(name), ++m->last);
 		/* Another gatekeeper, in a reload, may have it already. */
-		if (symlinkat(m->name, m->dir_fd, name) != 0 && errno != EEXIST)
-			log_warn(
-			    "gate: %s/%s: %s", m->dir, name, strerror(errno));
+		if (symlinkat(m->name, m->dir_fd, name) != 0 &&
+		    errno != EEXIST) {
+			complain(m, true);
+		}
 	}
+	tell_when_well(m);
 }
 
 /* --- Markers --- */
@@ -108,13 +141,13 @@ markers_put(struct markers *m, const char *name, const char *body, size_t len)
 	bool whole;
 
 	if (fd < 0) {
-		log_warn("gate: %s: %s", m->dir, strerror(errno));
+		complain(m, true);
 		return false;
 	}
 	whole = write(fd, body, len) == (ssize_t)len;
 	close(fd);
 	if (!whole || renameat(m->own_fd, draft, m->own_fd, name + 1) != 0) {
-		log_warn("gate: %s%s: %s", m->dir, name, strerror(errno));
+		complain(m, false);
 		return false;
 	}
 	return true;
@@ -123,7 +156,8 @@ markers_put(struct markers *m, const char *name, const char *body, size_t len)
 void
 markers_remove(struct markers *m, const char *name)
 {
-	if (unlinkat(m->own_fd, name + 1, 0) != 0 && errno != ENOENT)
+	if (m->own_fd >= 0 && unlinkat(m->own_fd, name + 1, 0) != 0 &&
+	    errno != ENOENT)
 		fatal(EXIT_OSERR, "gate: cannot remove %s%s: %s", m->dir, name,
 		    strerror(errno));
 }
@@ -204,6 +238,38 @@ make_own(struct markers *m)
 	return m->own_fd >= 0 && mkdirat(m->own_fd, "buy", 0755) == 0;
 }
 
+static bool
+enter(struct markers *m)
+{
+	m->dir_fd = open(m->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return m->dir_fd >= 0 && make_own(m);
+}
+
+static void
+leave(struct markers *m)
+{
+	remove_own_links(m);
+	if (m->own_fd >= 0)
+		close(m->own_fd);
+	if (m->dir_fd >= 0) {
+		if (m->name[0] != '\0')
+			remove_tree(m->dir, m->name);
+		close(m->dir_fd);
+	}
+	m->own_fd = m->dir_fd = -1;
+}
+
+/* What was removed was empty: there is no marker left, and none comes back. */
+static bool
+reopen(struct markers *m)
+{
+	leave(m);
+	m->lost = !enter(m);
+	if (m->lost)
+		complain(m, false);
+	return !m->lost;
+}
+
 enum err
 markers_open(struct markers **out, const char *dir, char *why, size_t size)
 {
@@ -216,8 +282,7 @@ markers_open(struct markers **out, const char *dir, char *why, size_t size)
 	m->own_fd = -1;
 	m->last = -1;
 	snprintf(m->dir, sizeof(m->dir), "%s", dir);
-	m->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (m->dir_fd < 0 || !make_own(m)) {
+	if (!enter(m)) {
 		snprintf(why, size, "GATE_DIR=%s: %s", dir, strerror(errno));
 		markers_close(m);
 		return ERR_UNAVAILABLE;
@@ -234,14 +299,7 @@ markers_close(struct markers *m)
 {
 	if (m == NULL)
 		return;
-	remove_own_links(m);
-	if (m->own_fd >= 0)
-		close(m->own_fd);
-	if (m->dir_fd >= 0) {
-		if (m->name[0] != '\0')
-			remove_tree(m->dir, m->name);
-		close(m->dir_fd);
-	}
+	leave(m);
 	free(m);
 }
 

@@ -39,7 +39,7 @@ void markers_close(struct markers *);
 const char *markers_name(const struct markers *);
 
 /* name: "/buy/SKU.sold_out"; it is there whole or not at all. False: it
- * could not be made (logged). */
+ * could not be made; to be tried again. The first failure is logged. */
 bool markers_put(
     struct markers *, const char *name, const char *body, size_t len);
 
@@ -50,6 +50,7 @@ void markers_remove(struct markers *, const char *name);
  * Keep the markers valid: to be called ten times a second.  now: ms since
  * 1970, from before the caller looked which of them may stay; should it be
  * stopped after that look, the markers are not extended when it goes on.
+ * Where dir was removed, and is there again, they are made in it from now on.
  */
 void markers_extend(struct markers *, int64_t now);
 

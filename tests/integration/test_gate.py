@@ -4,12 +4,14 @@ what a responder would say, and never refuses what could be sold."""
 import contextlib
 import os
 import re
+import shutil
 import signal
 import threading
 import time
 
 import pytest
 
+from harness.responder import Responder
 from harness.wait import eventually, stays
 from harness.web import assert_problem
 
@@ -247,6 +249,30 @@ def test_a_killed_gatekeeper_is_replaced(stack, gate, new_sale,
     assert not list((stack.directory / "run/gate").glob(f"{killed}-*"))
     assert stack.web.reset(sku, 1).status == 200
     assert buy(stack, sku).status == 202
+
+
+def test_a_directory_that_vanishes_and_comes_back(stack, new_sale, tmp_path):
+    """It is told once, and heals by itself."""
+    directory, sku = tmp_path / "gate", new_sale(stock=0)
+
+    def remove():   # in vain while something is just being made in it
+        shutil.rmtree(directory, ignore_errors=True)
+        return not directory.exists()
+
+    def shut():
+        return list(directory.glob(f"*.?/POST/buy/{sku}.sold_out"))
+    directory.mkdir()
+    with Responder(stack, GATE_DIR=str(directory)) as responder:
+        eventually(shut)
+        for _ in range(2):
+            eventually(remove)
+            stays(lambda: not directory.exists(), 2)
+            directory.mkdir()
+            eventually(shut)
+        eventually(lambda: "works again" in responder.log.read_text())
+        lines = [line for line in responder.log.read_text().splitlines()
+                 if " gate: " in line]
+        assert len(lines) == 2 and "No such file" in lines[0], lines
 
 
 def test_a_reload_keeps_the_gate(stack, gate, new_sale):
