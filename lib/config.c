@@ -160,6 +160,7 @@ static struct {
 	const struct config_about *about;
 	const char *file;
 	const char *flags[N_SETTINGS];
+	bool check_only;
 } given;
 
 /* As it was at the start, and what a reload has found that is different and
@@ -348,6 +349,35 @@ trim_value(char *value)
 	return value;
 }
 
+/* The same but for one letter: another one, one too few or one too many? */
+static bool
+is_misspelt(const char *name, size_t len, const char *right)
+{
+	size_t right_len = strlen(right), same = 0;
+
+	while (same < len && name[same] == right[same])
+		same++;
+	name += same, len -= same;
+	right += same, right_len -= same;
+	while (
+	    len > 0 && right_len > 0 && name[len - 1] == right[right_len - 1])
+		len--, right_len--;
+	return len <= 1 && right_len <= 1;
+}
+
+/* A name that is not ours is no mistake, but it may look like one. */
+static void
+note_unknown(const char *name, size_t len, unsigned number)
+{
+	for (size_t i = 0; i < N_SETTINGS; i++)
+		if (is_misspelt(name, len, settings[i].name))
+			fprintf(stderr,
+			    "%s: %s:%u: %.*s is passed over; is it meant to "
+			    "be %s?\n",
+			    given.about->program, given.file, number, (int)len,
+			    name, settings[i].name);
+}
+
 /*
  * One line: "NAME=value", "export NAME=value", a comment or nothing.  Names
  * that are not ours are passed over: the file may serve other programs too.
@@ -373,6 +403,8 @@ parse_line(char *line, unsigned number, const char *values[N_SETTINGS],
 	s = find_setting(line, (size_t)(equals - line));
 	if (s != NULL)
 		values[s - settings] = trim_value(equals + 1);
+	else if (given.check_only)
+		note_unknown(line, (size_t)(equals - line), number);
 	return ERR_OK;
 }
 
@@ -670,13 +702,11 @@ take_letter(int letter, const char *value, enum config_program which)
 			given.flags[i] = value;
 }
 
-/* Returns true when the command line asked only for a check. */
-static bool
+static void
 parse_command_line(int argc, char **argv)
 {
 	struct option options[N_SETTINGS + 6];
 	char names[N_SETTINGS][64], letters[2 * N_SETTINGS + 3];
-	bool check_only = false;
 	int c;
 
 	make_options(options, names, letters, given.about->which);
@@ -692,7 +722,7 @@ parse_command_line(int argc, char **argv)
 			print_markdown();
 			exit(EXIT_FINE);
 		} else if (c == OPT_CHECK)
-			check_only = true;
+			given.check_only = true;
 		else if (c == OPT_CONFIG)
 			given.file = optarg;
 		else if (c >= OPT_SETTING)
@@ -702,7 +732,6 @@ parse_command_line(int argc, char **argv)
 		else
 			take_letter(c, optarg, given.about->which);
 	}
-	return check_only;
 }
 
 int
@@ -710,20 +739,19 @@ config_load(struct config *config, const struct config_about *about, int argc,
     char **argv)
 {
 	char why[512];
-	bool check_only;
 
 	memset(&given, 0, sizeof(given));
 	given.about = about;
 	given.file = getenv("FLASHSALE_CONFIG");
 	if (given.file == NULL)
 		given.file = "";
-	check_only = parse_command_line(argc, argv);
+	parse_command_line(argc, argv);
 	file_generation = 0;
 	if (load_all(config, file_texts[0], why, sizeof(why)) != ERR_OK) {
 		fprintf(stderr, "%s: %s\n", about->program, why);
 		exit(EXIT_CONFIG);
 	}
-	if (check_only) {
+	if (given.check_only) {
 		printf("%s: the settings are good\n", about->program);
 		exit(EXIT_FINE);
 	}

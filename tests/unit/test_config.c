@@ -202,6 +202,24 @@ test_check_and_help(void **state)
 	assert_int_equal(exit_code_of("--no-such-thing"), 64);
 }
 
+/* A name that is nobody's may be one of ours, misspelt. */
+static void
+test_check_notes_a_misspelt_name(void **state)
+{
+	(void)state;
+	write_file("RESPONDRS=3\nADMIN_TOKENS=hunter2\nREDIS-URL=x\nA=1\n"
+		   "SOMEBODY_ELSES=1\nRESPONDERS_OF_OURS=1\nDEFAULT_SKU=a\n");
+	assert_int_equal(exit_code_of("--check"), 0);
+	assert_non_null(strstr(output, ":1: RESPONDRS is passed over; is it "
+				       "meant to be RESPONDERS?"));
+	assert_non_null(strstr(output, "meant to be ADMIN_TOKEN?"));
+	assert_non_null(strstr(output, "meant to be REDIS_URL?"));
+	assert_null(strstr(output, "OURS"));
+	assert_null(strstr(output, "SOMEBODY"));
+	assert_null(strstr(output, "DEFAULT_SKU"));
+	assert_null(strstr(output, "hunter2"));
+}
+
 static void
 test_reload_keeps_the_old_when_bad(void **state)
 {
@@ -317,6 +335,7 @@ main(void)
 	    TEST(test_secrets_have_no_flag),
 	    TEST(test_missing_file),
 	    TEST(test_check_and_help),
+	    TEST(test_check_notes_a_misspelt_name),
 	    TEST(test_reload_keeps_the_old_when_bad),
 	    TEST(test_reload_keeps_what_needs_a_restart),
 	    TEST(test_the_log_tells_every_kind),
