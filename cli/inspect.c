@@ -293,9 +293,9 @@ look_back(struct session *s, const char *sku, const struct audit *a)
 
 	if (err == ERR_NOT_FOUND || err == ERR_THROTTLED)
 		return ERR_RETRY;
-	if (err == ERR_OK && (view.recovering || view.damaged != NULL ||
-				 view.sale.revision != a->sale.revision ||
-				 strcmp(view.sale.id, a->sale.id) != 0))
+	if (err == ERR_OK &&
+	    (view.recovering || view.sale.revision != a->sale.revision ||
+		strcmp(view.sale.id, a->sale.id) != 0))
 		err = ERR_RETRY;
 	return err;
 }

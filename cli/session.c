@@ -147,7 +147,7 @@ on_view(enum err err, const struct sale_view *view, void *arg)
 {
 	struct answer_slot *slot = arg;
 
-	if (err == ERR_OK)
+	if (err == ERR_OK || err == ERR_REFUSED)
 		*(struct sale_view *)slot->out = *view;
 	answer(slot, err);
 }

@@ -61,27 +61,22 @@ explain(
 	bool was_asked =
 	    s->db != NULL && db_connect(s->db) == ERR_OK &&
 	    ledger_list_sales(s->db, on_sought_sale, &search) == ERR_OK;
-	int len = 0;
+	const char *remedy =
+	    search.found ? "this makes the worker rebuild it: redis-cli DEL "
+			   "fs:epoch"
+	    : was_asked	 ? "MySQL does not have it: reset it with all its "
+			   "options"
+			 : "MySQL, which may have it, cannot be asked";
 
 	if (damaged == NULL && !search.found)
 		return ERR_NOT_FOUND;
 	if (damaged != NULL)
-		len = snprintf(why, WHY_SIZE,
-		    "it is damaged in Redis: its %s cannot be read; ", damaged);
+		snprintf(why, WHY_SIZE,
+		    "it is damaged in Redis: its %s cannot be read; %s",
+		    damaged, remedy);
 	else
-		len = snprintf(why, WHY_SIZE,
-		    "MySQL has its sale, and Redis has lost it; ");
-	if (search.found)
-		snprintf(why + len, WHY_SIZE - (size_t)len,
-		    "this makes the worker rebuild it: redis-cli DEL "
-		    "'fs:{%s}:sale' fs:epoch",
-		    sku);
-	else
-		snprintf(why + len, WHY_SIZE - (size_t)len,
-		    "MySQL %s, so set it by hand: redis-cli HSET "
-		    "'fs:{%s}:sale' %s ...",
-		    was_asked ? "does not have it either" : "cannot be asked",
-		    sku, damaged);
+		snprintf(why, WHY_SIZE,
+		    "MySQL has its sale, and Redis has lost it; %s", remedy);
 	return ERR_BAD_INPUT;
 }
 
@@ -91,20 +86,18 @@ survey_look(struct session *s, const char *sku, struct sale_view *view,
 {
 	enum err err = session_look(s, sku, view);
 
-	if (err == ERR_THROTTLED && session_is_recovering(s)) {
+	/* Or it has just been rebuilt. */
+	if (err == ERR_THROTTLED && !session_is_recovering(s))
+		err = session_look(s, sku, view);
+	if (err == ERR_THROTTLED) {
 		snprintf(why, WHY_SIZE,
 		    "it is being rebuilt: try again in some seconds (does a "
 		    "worker run?)");
 		return ERR_RECOVERING;
 	}
-	/* Just rebuilt; or it is there, and has no id. */
-	if (err == ERR_THROTTLED)
-		err = session_look(s, sku, view);
-	if (err == ERR_THROTTLED)
-		return explain(s, sku, "sale_id", why);
 	if (err == ERR_NOT_FOUND)
 		return explain(s, sku, NULL, why);
-	if (err == ERR_OK && view->damaged != NULL)
+	if (err == ERR_REFUSED && view->damaged != NULL)
 		return explain(s, sku, view->damaged, why);
 	snprintf(why, WHY_SIZE, "Redis says \"%s\"", err_name(err));
 	return err;

@@ -416,6 +416,7 @@ sale_look(struct redis *redis, const char *sku, sale_view_fn *fn, void *arg)
 
 	q->fn.view = fn;
 	q->redis = redis;
+	q->seen.damaged = NULL; /* for what Redis itself refuses */
 	snprintf(outbox, sizeof(outbox), "fs:{%s}:outbox", sku);
 	sale_ask_view(redis, sku, on_sale_hash, q);
 	redis_call(redis, on_outbox_length, q, "XLEN", outbox, NULL);

@@ -103,7 +103,8 @@ struct sale_view {
 const char *sale_status(const struct sale_view *, int64_t now_ms);
 
 /* ERR_NOT_FOUND: no such sale.  ERR_THROTTLED: none here, but this Redis may
- * have lost it.  ERR_REFUSED: it is damaged. */
+ * have lost it.  ERR_REFUSED: damaged says what of it cannot be read; or NULL,
+ * and Redis refused, for it is no hash. */
 typedef void sale_view_fn(enum err, const struct sale_view *, void *arg);
 void sale_look(struct redis *, const char *sku, sale_view_fn *, void *arg);
 
