@@ -99,7 +99,8 @@ struct audit {
 	bool has_book;	     /* MySQL knows the sale: its revision and total, */
 	bool mysql_defines;  /* and also its limit and state */
 	struct sale mysql_sale;
-	int64_t sold; /* its counter */
+	bool is_superseded; /* MySQL knows a newer sale of the SKU */
+	int64_t sold;	    /* its counter */
 	/* Nothing was in the queue, nor among the dead letters. */
 	bool queue_is_empty;
 

@@ -156,6 +156,7 @@ read_definition(struct db *db, struct audit *a, int64_t *sold)
 	enum err err = ledger_read_book(db, a->sale.id, &book);
 
 	a->has_book = book.sale_id[0] != '\0';
+	a->is_superseded = strcmp(book.newest, a->sale.id) > 0;
 	a->mysql_defines = book.defined;
 	a->mysql_sale = (struct sale){.revision = book.revision,
 	    .total = book.total,
@@ -320,6 +321,14 @@ inspect_sale(struct session *s, const char *sku, struct audit *a,
 		err = look_back(s, sku, a);
 	snprintf(why, WHY_SIZE, "%s",
 	    err == ERR_RETRY ? "it changed while it was read" : err_name(err));
+	if (err == ERR_OK && a->is_superseded) {
+		snprintf(why, WHY_SIZE,
+		    "MySQL has a newer sale of it, and Redis has lost that; "
+		    "this makes the worker rebuild it: redis-cli DEL "
+		    "'fs:{%s}:sale' fs:epoch",
+		    sku);
+		return ERR_BAD_INPUT;
+	}
 	return err;
 }
 

@@ -61,6 +61,7 @@ enum err ledger_probe(struct db *) MUST_CHECK;
 struct ledger_book {
 	char sale_id[UUID_TEXT_SIZE]; /* "": there are orders, but no row of it
 				       */
+	char newest[UUID_TEXT_SIZE];  /* sale of that SKU; it may be this one */
 	char sku[SKU_MAX + 1];
 	char name[NAME_MAX_BYTES + 1];
 	int64_t revision;

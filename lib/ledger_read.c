@@ -21,6 +21,7 @@ read_book_sale(const struct db_row *row, void *arg)
 	db_copy(row, 8, state, sizeof(state));
 	if (!sale_state_parse(state, &book->state))
 		book->state = SALE_PAUSED;
+	db_copy(row, 9, book->newest, sizeof(book->newest));
 }
 
 static void
@@ -42,7 +43,9 @@ ledger_read_book(struct db *db, const char *sale_id, struct ledger_book *book)
 
 	*book = (struct ledger_book){.sale_id = ""};
 	sql_add(&sql, "SELECT sale_id, sku, name, revision, total, sold, "
-		      "defined, limit_per_user, state "
+		      "defined, limit_per_user, state, "
+		      "(SELECT MAX(newest.sale_id) FROM sales newest "
+		      "WHERE newest.sku = sales.sku) "
 		      "FROM sales WHERE sale_id = ");
 	sql_add_text(&sql, sale_id);
 	err = db_query(db, &sql, read_book_sale, book);

@@ -546,6 +546,25 @@ def test_a_sale_that_redis_has_lost(stack, sold):
     assert_as_sold(stack, sku, orders)
 
 
+def test_a_newer_sale_that_redis_has_lost(stack, sold):
+    """It has the one before, whose books balance."""
+    sku, _ = sold
+    before = stack.redis.hgetall(key(sku, "sale"))
+    assert stack.web.reset(sku, 7).status == 200
+    eventually(lambda: len(stack.books.sales(sku)) == 2)
+    stack.redis.delete(key(sku, "sale"))
+    stack.redis.hset(key(sku, "sale"), mapping=before)
+    stack.redis.rename(key(sku, "orders:previous"), key(sku, "orders"))
+    for command in (["verify", sku], ["verify"], ["repair", sku]):
+        done = stack.cli(*command)
+        assert done.returncode == 1, done
+        assert f"{sku}: MySQL has a newer sale" in done.stderr, done
+    # As it says there.
+    stack.redis.delete(key(sku, "sale"), "fs:epoch")
+    eventually(lambda: stack.cli("verify", sku).returncode == 0, 30)
+    assert stack.web.stock(sku)["total"] == 7
+
+
 def test_a_damaged_sale_does_not_hide_the_others(stack, sold, new_sale,
                                                  expect_errors):
     expect_errors("Redis says: WRONGTYPE")
