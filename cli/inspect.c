@@ -292,7 +292,7 @@ look_back(struct session *s, const char *sku, const struct audit *a)
 	struct sale_view view;
 	enum err err = session_look(s, sku, &view);
 
-	if (err == ERR_NOT_FOUND || err == ERR_THROTTLED)
+	if (err == ERR_NOT_FOUND || err == ERR_RECOVERING)
 		return ERR_RETRY;
 	if (err == ERR_OK &&
 	    (view.recovering || view.sale.revision != a->sale.revision ||

@@ -87,9 +87,9 @@ survey_look(struct session *s, const char *sku, struct sale_view *view,
 	enum err err = session_look(s, sku, view);
 
 	/* Or it has just been rebuilt. */
-	if (err == ERR_THROTTLED && !session_is_recovering(s))
+	if (err == ERR_RECOVERING && !session_is_recovering(s))
 		err = session_look(s, sku, view);
-	if (err == ERR_THROTTLED) {
+	if (err == ERR_RECOVERING) {
 		snprintf(why, WHY_SIZE,
 		    "it is being rebuilt: try again in some seconds (does a "
 		    "worker run?)");

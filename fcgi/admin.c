@@ -86,9 +86,9 @@ on_sales(enum err err, const struct sale_view *sales, size_t n, void *arg)
 	reply_json(x, 200, "Cache-Control: no-store\r\n",
 	    json_pack("{s:I, s:s, s:o, s:o, s:o, s:I, s:I, s:I, s:o}", "now",
 		(json_int_t)clock_wall_ms(), "redis",
-		err == ERR_OK	       ? "ok"
-		: err == ERR_THROTTLED ? "recovering"
-				       : "unavailable",
+		err == ERR_OK		? "ok"
+		: err == ERR_RECOVERING ? "recovering"
+					: "unavailable",
 		"queue", describe_queue(x->responder), "requests",
 		count_requests(), "latency",
 		count_latency(STAT_REQUEST_SECONDS), "sent",

@@ -119,8 +119,8 @@ void
 problem_reply_failure(struct exchange *x, enum err err, enum problem absence)
 {
 	problem_reply(x,
-	    err == ERR_NOT_FOUND   ? absence
-	    : err == ERR_THROTTLED ? PROBLEM_RECOVERING
-				   : PROBLEM_UNAVAILABLE,
+	    err == ERR_NOT_FOUND    ? absence
+	    : err == ERR_RECOVERING ? PROBLEM_RECOVERING
+				    : PROBLEM_UNAVAILABLE,
 	    NULL);
 }

@@ -46,7 +46,7 @@ on_epoch(enum err err, bool complete, void *arg)
 {
 	struct looking *l = arg;
 
-	l->err = err == ERR_OK && !complete ? ERR_THROTTLED : err;
+	l->err = err == ERR_OK && !complete ? ERR_RECOVERING : err;
 	finish(l);
 }
 
@@ -88,8 +88,8 @@ on_sales(enum err err, const struct sale_view *sales, size_t n, void *arg)
 
 	if (err != ERR_OK) {
 		problem_reply(x,
-		    err == ERR_THROTTLED ? PROBLEM_RECOVERING
-					 : PROBLEM_UNAVAILABLE,
+		    err == ERR_RECOVERING ? PROBLEM_RECOVERING
+					  : PROBLEM_UNAVAILABLE,
 		    &nothing);
 		return;
 	}

@@ -12,7 +12,7 @@
 #define SALES_MAX 64
 
 /* Sorted by SKU.  One that is gone meanwhile is left out, and so is a damaged
- * one, which the log tells.  ERR_THROTTLED: this Redis may have lost sales. */
+ * one, which the log tells.  ERR_RECOVERING: this Redis may have lost sales. */
 typedef void sales_fn(enum err, const struct sale_view *, size_t n, void *arg);
 void sales_look(struct redis *, sales_fn *, void *arg);
 

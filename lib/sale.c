@@ -372,7 +372,7 @@ absence(enum err err, bool complete)
 {
 	if (err != ERR_OK)
 		return err;
-	return complete ? ERR_NOT_FOUND : ERR_THROTTLED;
+	return complete ? ERR_NOT_FOUND : ERR_RECOVERING;
 }
 
 static void

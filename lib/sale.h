@@ -102,7 +102,7 @@ struct sale_view {
  * "closed", "paused" or "recovering". */
 const char *sale_status(const struct sale_view *, int64_t now_ms);
 
-/* ERR_NOT_FOUND: no such sale.  ERR_THROTTLED: none here, but this Redis may
+/* ERR_NOT_FOUND: no such sale.  ERR_RECOVERING: none here, but this Redis may
  * have lost it.  ERR_REFUSED: damaged says what of it cannot be read; or NULL,
  * and Redis refused, for it is no hash. */
 typedef void sale_view_fn(enum err, const struct sale_view *, void *arg);
