@@ -197,6 +197,16 @@ refuse_unknown(const char *sku)
 	return EXIT_FAILED;
 }
 
+/* One that is damaged may be reset: that is a way to mend it. */
+static bool
+is_being_rebuilt(struct session *s, const char *sku)
+{
+	struct sale_view view;
+	enum err err = session_look(s, sku, &view);
+
+	return err == ERR_RECOVERING || (err == ERR_OK && view.recovering);
+}
+
 static int
 start_sale(
     const struct config *config, struct opening *o, int argc, char **argv)
@@ -213,11 +223,10 @@ start_sale(
 	    .price_minor = -1};
 	read_arguments(o, argc, argv);
 	session_open(&session, config);
-	if (session_is_recovering(&session)) {
+	if (is_being_rebuilt(&session, o->change.sku)) {
 		fprintf(stderr,
-		    "flashsale %s: this Redis may have lost sales, perhaps "
-		    "one of %s: wait until\nthe worker has rebuilt them (does "
-		    "one run?).\n",
+		    "flashsale %s: this Redis may have lost a sale of %s: wait "
+		    "until the worker\nhas rebuilt it (does one run?).\n",
 		    o->command->name, o->change.sku);
 		session_close(&session);
 		return EXIT_UNAVAIL;

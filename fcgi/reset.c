@@ -22,6 +22,12 @@ struct reset {
 	struct sale_change change;
 };
 
+/* A sale that is to be opened, and who wants it. */
+struct wish {
+	struct exchange *exchange;
+	struct reset reset;
+};
+
 /* A sale that is open, and who wants to hear of it. */
 struct opened {
 	struct exchange *exchange;
@@ -43,7 +49,6 @@ static void
 on_opened(enum err err, const struct sale_view *view,
     const struct outbox_entry *entry, void *arg)
 {
-	static const struct problem_detail nothing;
 	struct exchange *x = arg;
 	struct responder *responder = x->responder;
 	struct opened *o = malloc(sizeof(*o));
@@ -57,7 +62,7 @@ on_opened(enum err err, const struct sale_view *view,
 	}
 	if (err != ERR_OK || o == NULL) {
 		free(o);
-		problem_reply(x, PROBLEM_UNAVAILABLE, &nothing);
+		problem_reply(x, PROBLEM_UNAVAILABLE, NULL);
 		return;
 	}
 	log_info("sale %s of %s opened with %lld units", view->sale.id,
@@ -72,13 +77,43 @@ on_opened(enum err err, const struct sale_view *view,
 static void
 open_sale(struct exchange *x, struct reset *reset)
 {
-	struct responder *responder = x->responder;
+	const struct responder *responder = x->responder;
 	struct sale_change *change = &reset->change;
 
 	change->sku = reset->sku;
 	change->name = reset->name[0] != '\0' ? reset->name : NULL;
 	change->currency = reset->currency[0] != '\0' ? reset->currency : NULL;
 	sale_open(responder->redis, change, false, on_opened, x);
+}
+
+/* While the sale before is being rebuilt, nobody knows what "as before" is.
+ * One that is damaged may be reset: that is a way to mend it. */
+static void
+on_seen(enum err err, const struct sale_view *view, void *arg)
+{
+	struct wish *wish = arg;
+
+	if (err == ERR_OK && view->recovering)
+		err = ERR_RECOVERING;
+	if (err == ERR_OK || err == ERR_NOT_FOUND || err == ERR_REFUSED)
+		open_sale(wish->exchange, &wish->reset);
+	else
+		problem_reply_failure(wish->exchange, err, PROBLEM_UNAVAILABLE);
+	free(wish);
+}
+
+static void
+reset_sale(struct exchange *x, const struct reset *reset)
+{
+	const struct responder *responder = x->responder;
+	struct wish *wish = malloc(sizeof(*wish));
+
+	if (wish == NULL) {
+		problem_reply(x, PROBLEM_UNAVAILABLE, NULL);
+		return;
+	}
+	*wish = (struct wish){x, *reset};
+	sale_look(responder->redis, reset->sku, on_seen, wish);
 }
 
 static void
@@ -130,7 +165,7 @@ reset_handle(struct exchange *x, const char *rest)
 	reset_init(&reset, x);
 	read_fields(&body, &reset);
 	if (body_is_good(&body, x))
-		open_sale(x, &reset);
+		reset_sale(x, &reset);
 	json_decref(json);
 }
 
@@ -149,5 +184,5 @@ reset_stock_handle(struct exchange *x, const char *units)
 		    "1000000000");
 		return;
 	}
-	open_sale(x, &reset);
+	reset_sale(x, &reset);
 }

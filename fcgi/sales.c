@@ -82,15 +82,11 @@ sales_look(struct redis *redis, sales_fn *fn, void *arg)
 static void
 on_sales(enum err err, const struct sale_view *sales, size_t n, void *arg)
 {
-	static const struct problem_detail nothing;
 	struct exchange *x = arg;
 	json_t *list;
 
 	if (err != ERR_OK) {
-		problem_reply(x,
-		    err == ERR_RECOVERING ? PROBLEM_RECOVERING
-					  : PROBLEM_UNAVAILABLE,
-		    &nothing);
+		problem_reply_failure(x, err, PROBLEM_UNAVAILABLE);
 		return;
 	}
 	list = json_array();

@@ -89,6 +89,7 @@ def test_unknown_sku_is_not_denied_too_soon(stack, new_sale):
     eventually(lambda: recovering(stack.web.get("/stock/never-was"))
                and recovering(stack.web.get("/readyz"))
                and recovering(stack.web.get(order))
+               and recovering(stack.web.reset(sku, 5))
                and stack.cli("open", "other", "--stock", 1).returncode == 69,
                20)
     wait_rebuilt(stack, sku)
