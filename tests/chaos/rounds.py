@@ -126,10 +126,21 @@ class Round:
                          for name in ("fcgi", "worker")}
         self._journal_begins = self.arena.journal().stat().st_size
         self._refused = collections.Counter(self.arena.sqs.refusals())
-        reply = self.stack.web.reset(self.sku, self.plan.stock,
-                                     limit=self.plan.limit)
-        if reply.status != 200:
-            self.trouble.append(f"the sale cannot be opened: {reply}")
+        self._open_sale()
+
+    def _open_sale(self):
+        """The round before may have left a Redis that is being rebuilt; a
+        recoverer that died in it delays that by half a minute."""
+        patience = time.monotonic() + 60
+        while True:
+            reply = self.stack.web.reset(self.sku, self.plan.stock,
+                                         limit=self.plan.limit)
+            if reply.status == 200:
+                return
+            if reply.code != "recovering" or time.monotonic() > patience:
+                break
+            time.sleep(0.2)
+        self.trouble.append(f"the sale cannot be opened: {reply}")
 
     def _crowd(self, file):
         plan, web = self.plan, self.stack.web

@@ -177,6 +177,8 @@ take_sku(struct input *in, char *out)
 	for (size_t i = 0; i < len; i++)
 		out[i] = alphabet[take_byte(in) % (sizeof(alphabet) - 1)];
 	out[len] = '\0';
+	if (strspn(out, ".") == len)
+		out[0] = 'a';
 }
 
 /* Whatever bytes there are, if they make a name. */
