@@ -11,15 +11,12 @@
 
 local orders, previous, outbox = unpack(KEYS)
 
--- What can fail because of damaged data fails here, before the first write.
-redis.call('HLEN', previous)
-redis.call('XLEN', outbox)
-
--- Returns the orders that are not in that hash.
-local function mark(key, order_ids)
-  local missing, changed = {}, {}
+-- Reads only.  Returns what is to change in that hash, and the orders that are
+-- not in it.
+local function look(key, order_ids)
+  local changed, missing = {}, {}
   if #order_ids == 0 then
-    return missing
+    return changed, missing
   end
   for i, order in ipairs(redis.call('HMGET', key, unpack(order_ids))) do
     if not order then
@@ -29,10 +26,13 @@ local function mark(key, order_ids)
       changed[#changed + 1] = 'queued' .. string.sub(order, 9)
     end
   end
+  return changed, missing
+end
+
+local function write(key, changed)
   if #changed > 0 then
     redis.call('HSET', key, unpack(changed))
   end
-  return missing
 end
 
 local entries, order_ids = {}, {}
@@ -42,5 +42,12 @@ for i = 1, #ARGV, 2 do
     order_ids[#order_ids + 1] = ARGV[i + 1]
   end
 end
-mark(previous, mark(orders, order_ids))
-return redis.call('XDEL', outbox, unpack(entries))
+local changed, missing = look(orders, order_ids)
+local changed_before = look(previous, missing)
+
+-- Redis does not roll back: both hashes have been read, and were the outbox
+-- damaged, then nothing is written yet.
+local n = redis.call('XDEL', outbox, unpack(entries))
+write(orders, changed)
+write(previous, changed_before)
+return n
