@@ -57,9 +57,7 @@ explain(struct session *s, const char *sku, char why[WHY_SIZE])
 	if (err == ERR_OK && view.recovering)
 		err = ERR_RECOVERING;
 	if (err == ERR_OK || err == ERR_RECOVERING)
-		snprintf(why, WHY_SIZE,
-		    "it is being rebuilt: try again in some seconds (does a "
-		    "worker run?)");
+		survey_say_rebuilding(why);
 	return err == ERR_OK ? ERR_RETRY : err;
 }
 

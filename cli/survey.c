@@ -80,6 +80,14 @@ explain(
 	return ERR_BAD_INPUT;
 }
 
+void
+survey_say_rebuilding(char why[WHY_SIZE])
+{
+	snprintf(why, WHY_SIZE,
+	    "it is being rebuilt: try again in some seconds (does a worker "
+	    "run?)");
+}
+
 enum err
 survey_look(struct session *s, const char *sku, struct sale_view *view,
     char why[WHY_SIZE])
@@ -90,9 +98,7 @@ survey_look(struct session *s, const char *sku, struct sale_view *view,
 	if (err == ERR_RECOVERING && !session_is_recovering(s))
 		err = session_look(s, sku, view);
 	if (err == ERR_RECOVERING) {
-		snprintf(why, WHY_SIZE,
-		    "it is being rebuilt: try again in some seconds (does a "
-		    "worker run?)");
+		survey_say_rebuilding(why);
 		return ERR_RECOVERING;
 	}
 	if (err == ERR_NOT_FOUND)

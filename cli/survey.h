@@ -57,6 +57,9 @@ void survey_queue(struct session *, struct queue_survey *);
 enum err survey_look(struct session *, const char *sku, struct sale_view *,
     char why[WHY_SIZE]) MUST_CHECK;
 
+/* What survey_look() says of a sale that is being rebuilt. */
+void survey_say_rebuilding(char why[WHY_SIZE]);
+
 /* The same, and MySQL; what cannot be reached there is left out. */
 enum err survey_sale(struct session *, const char *sku, struct survey *,
     char why[WHY_SIZE]) MUST_CHECK;
