@@ -12,6 +12,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "eventually.h"
+#include "redis.h"
+
 extern char **environ;
 
 struct redis_server {
@@ -57,6 +60,24 @@ redis_server_free(const struct redis_server *s)
 	redis_server_kill(s);
 	unlink(s->path);
 	rmdir(s->dir);
+}
+
+/* A new server, and a connection to it that is ready. */
+static inline struct redis *
+redis_server_connect(
+    struct redis_server *s, struct ev_loop *loop, unsigned timeout_ms)
+{
+	static ev_timer tick;
+	struct redis *redis;
+	char why[128];
+
+	eventually_start_tick(loop, &tick);
+	redis_server_new(s);
+	assert_int_equal(
+	    redis_new(&redis, loop, s->url, timeout_ms, why, sizeof(why)),
+	    ERR_OK);
+	EVENTUALLY(loop, redis_is_ready(redis));
+	return redis;
 }
 
 #endif

@@ -52,18 +52,10 @@ on_answer(enum err err, const struct redis_value *v, void *arg)
 static int
 set_up(void **state)
 {
-	static ev_timer tick;
-	char why[128];
-
 	(void)state;
 	memset(&t, 0, sizeof(t));
 	t.loop = ev_loop_new(EVFLAG_AUTO);
-	eventually_start_tick(t.loop, &tick);
-	redis_server_new(&t.server);
-	assert_int_equal(redis_new(&t.redis, t.loop, t.server.url, TIMEOUT_MS,
-			     why, sizeof(why)),
-	    ERR_OK);
-	EVENTUALLY(t.loop, redis_is_ready(t.redis));
+	t.redis = redis_server_connect(&t.server, t.loop, TIMEOUT_MS);
 	return 0;
 }
 
