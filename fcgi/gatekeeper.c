@@ -2,15 +2,17 @@
  * For each SKU a gate: open, or shut by a marker file.
  *
  *   Redis says that all are refused, and gives a lease -> marker
- *   Redis says that it sells                           -> no marker, then the
+ *   Redis says that it sells                           -> no marker; when it
+ *                                                         is forgotten, the
  *                                                         lease goes back
  *
  * Redis sells nothing while there is a lease (lua/gate.lua), so the order of
  * these steps is all that keeps a buyer from being refused wrongly: a marker
  * is there only while its lease lasts, and the lease is given back only when
- * the marker is gone.  Should this process stop in between, its markers lose
- * their validity (markers.h) before the lease ends.  Each lease has a name of
- * its own, so that what arrives late, by a connection given up, ends no other.
+ * the web server has forgotten the marker (markers.h).  Should this process
+ * stop in between, its markers lose their validity before the lease ends.  Each
+ * lease has a name of its own, so that what arrives late, by a connection given
+ * up, ends no other.
  *
  * A Redis that was restarted or promoted may not know of a lease.  It sells
  * nothing before a rebuild, which takes longer than a marker is valid.
@@ -58,7 +60,8 @@ struct gate {
 	struct gatekeeper *keeper;
 	char sku[SKU_MAX + 1];
 	const char *suffix;	/* of its marker; NULL: there is none */
-	double lease_until;	/* clock_seconds() */
+	double removed;		/* its last marker: clock_seconds(), or 0 */
+	double lease_until;	/* the same */
 	char lease[LEASE_SIZE]; /* its name; "" = none was asked for */
 	double asked;		/* when Redis was, 0 = it has answered */
 	bool changed;		/* since then */
@@ -115,6 +118,7 @@ remove_markers(struct gate *gate)
 		return;
 	for (unsigned i = 0, n = name_markers(gate, names); i < n; i++)
 		markers_remove(gate->keeper->markers, names[i]);
+	gate->removed = clock_seconds();
 	set_suffix(gate, NULL);
 }
 
@@ -169,14 +173,19 @@ has_time(const struct gate *gate)
 	return gate->lease_until - clock_seconds() > MARKERS_LIFE + TICK;
 }
 
-/* Only while no question is under way: its answer would be of a lease that
- * has been given back. */
+/* When nobody can refuse by it any more.  Only while no question is under
+ * way: its answer would be of a lease that has been given back. */
 static void
-open_gate(struct gate *gate)
+give_lease_back(struct gate *gate)
 {
-	remove_markers(gate);
-	if (gate->lease_until > clock_seconds())
+	double now = clock_seconds();
+
+	if (gate->suffix != NULL || gate->asked != 0 ||
+	    now < gate->removed + MARKERS_MEMORY)
+		return;
+	if (gate->lease_until > now)
 		gate_lift(gate->keeper->redis, gate->sku, gate->lease);
+	gate->lease_until = 0;
 	gate->lease[0] = '\0';
 }
 
@@ -188,10 +197,11 @@ on_looked(enum err err, const char *refusal, int64_t opens_at, void *arg)
 
 	gate->asked = 0;
 	if (err == ERR_OK && strcmp(refusal, "open") == 0) {
-		open_gate(gate);
-	} else if (err == ERR_OK && !gate->keeper->leaving) {
+		remove_markers(gate);
+		give_lease_back(gate);
+	} else if (err == ERR_OK) {
 		gate->lease_until = asked + LEASE;
-		if (has_time(gate))
+		if (has_time(gate) && !gate->keeper->leaving)
 			put_markers(gate, refusal, opens_at);
 	}
 	if (gate->changed)
@@ -290,6 +300,7 @@ on_tick(struct ev_loop *loop, ev_timer *timer, int events)
 	for (gate = TAILQ_FIRST(&k->gates); gate != NULL; gate = next) {
 		next = TAILQ_NEXT(gate, link);
 		watch_lease(gate);
+		give_lease_back(gate);
 		if (gate->asked == 0 && gate->suffix == NULL &&
 		    (gate->changed || looks++ < LOOKS_A_TICK))
 			look(gate);
@@ -304,10 +315,17 @@ on_tick(struct ev_loop *loop, ev_timer *timer, int events)
 static void
 on_last_tick(struct ev_loop *loop, ev_timer *timer, int events)
 {
-	const struct gatekeeper *k = timer->data;
+	struct gatekeeper *k = timer->data;
+	struct gate *gate;
+	bool has_lease = false;
 
 	(void)events;
-	if (redis_is_idle(k->redis))
+	TAILQ_FOREACH(gate, &k->gates, link)
+	{
+		give_lease_back(gate);
+		has_lease = has_lease || gate->lease[0] != '\0';
+	}
+	if (!has_lease && redis_is_idle(k->redis))
 		ev_break(loop, EVBREAK_ALL);
 }
 
@@ -319,10 +337,7 @@ on_asked_to_leave(void *arg)
 
 	k->leaving = true;
 	TAILQ_FOREACH(gate, &k->gates, link)
-	if (gate->asked == 0)
-		open_gate(gate);
-	else
-		remove_markers(gate);
+	remove_markers(gate);
 	ev_timer_stop(k->loop, &k->tick);
 	ev_timer_init(&k->tick, on_last_tick, 0., TICK / 10);
 	ev_timer_start(k->loop, &k->tick);

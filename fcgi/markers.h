@@ -8,7 +8,9 @@
  * The file is the body of the answer.  The web server looks for
  * GATE_DIR/{tenth of a second}/{method}{URI}.sold_out, so markers count as
  * long as their owner makes the next link, and no longer: one that is dead or
- * stuck refuses nobody.  Knows files and time, not what they mean.
+ * stuck refuses nobody.  What it saw it may remember for that tenth, so a
+ * marker is forgotten when MARKERS_MEMORY has passed.  Knows files and time,
+ * not what they mean.
  */
 #ifndef FLASHSALE_MARKERS_H
 #define FLASHSALE_MARKERS_H
@@ -22,6 +24,11 @@
 /* What is there stays valid for so long, in seconds, should nobody touch it
  * any more. */
 #define MARKERS_LIFE 0.9
+
+/* So long after a marker was removed, in seconds, may a web server refuse by
+ * it: to the end of the tenth in which it saw it, and to the end of a turn of
+ * its loop, in which its clock stands still. */
+#define MARKERS_MEMORY 0.3
 
 struct markers;
 

@@ -28,7 +28,7 @@ typedef void gate_fn(
 void gate_shut(
     struct redis *, const char *sku, const char *gate, gate_fn *, void *arg);
 
-/* Give the lease back: no marker of the SKU is there any more. */
+/* Give the lease back: the web server refuses nobody by it any more. */
 void gate_lift(struct redis *, const char *sku, const char *gate);
 
 /* Call fn when no web server refuses buyers of the SKU any more whom the sale

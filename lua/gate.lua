@@ -7,12 +7,13 @@
 -- "shut" takes or extends the gate's lease if every buyer would be refused
 -- and returns the refusal (sold_out, not_open, closed, paused) and the time
 -- of the opening (ms); otherwise it leaves the lease as it is and returns
--- "open".  "lift" gives the lease back, when no marker is there any more.
+-- "open".  "lift" gives the lease back, when no marker is there any more, nor
+-- remembered.
 -- "ask" returns "wait" if only gates keep the sale from selling.
 --
 -- While anybody has a lease, reserve.lua goes on refusing, whatever happened
 -- to the sale meanwhile: a unit that comes back is on sale when the last
--- marker has vanished, not before.  So no marker ever refuses wrongly.  A
+-- marker is forgotten, not before.  So no marker ever refuses wrongly.  A
 -- gate that dies is waited for no longer than its lease.
 --
 -- Atomic because the sale must not open between the look at it and the lease.
