@@ -32,28 +32,30 @@
 local sale_key, buyers, requests, orders, outbox, gates = unpack(KEYS)
 local epoch = ARGV[1]
 
+-- What a refusal depends on, and no more: most requests are refused.
 local sale = redis.call('HMGET', sale_key, 'remaining', 'limit', 'opens_at',
-  'sale_id', 'revision', 'total', 'price', 'currency',
   'closes_at', 'state', 'epoch')
 local remaining, limit = tonumber(sale[1]), tonumber(sale[2])
 if not remaining then
   return {'no_sale'}
 end
-if epoch ~= '' and sale[11] ~= epoch then
+if epoch ~= '' and sale[6] ~= epoch then
   return {'recovering'}
 end
 
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local function now()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
 
 -- What everybody hears while nothing is sold.
 local function why_not()
-  local opens_at, closes_at = tonumber(sale[3]), tonumber(sale[9])
-  if sale[10] ~= 'open' then
-    return sale[10] == 'closed' and 'closed' or 'paused'
-  elseif closes_at > 0 and now >= closes_at then
+  local opens_at, closes_at = tonumber(sale[3]), tonumber(sale[4])
+  if sale[5] ~= 'open' then
+    return sale[5] == 'closed' and 'closed' or 'paused'
+  elseif closes_at > 0 and now() >= closes_at then
     return 'closed'
-  elseif opens_at > now then
+  elseif opens_at > 0 and opens_at > now() then
     return 'not_open'
   elseif remaining <= 0 then
     return 'sold_out'
@@ -89,15 +91,17 @@ if refusal and #memories == 0 then
   -- Nearly all of a flash sale is this: one word for everybody.
   return {refusal, remaining, sale[2], sale[3]}
 end
-local now_text = string.format('%.0f', now)
+local now_text = string.format('%.0f', now())
+local terms = redis.call('HMGET', sale_key, 'sale_id', 'revision', 'total',
+  'price', 'currency')
 local remembered, held = read(requests, memories), read(buyers, users)
 
 -- Decide.  What was taken a line before counts already, and a request that
 -- came twice at once has its order from the first.
 local answers, taken, values, units = {}, {}, {}, 0
 for i = 2, #ARGV, 4 do
-  local order_id, user, request_key = ARGV[i], ARGV[i + 1], ARGV[i + 3]
-  local quantity = tonumber(ARGV[i + 2])
+  local order_id, user, asked, request_key = unpack(ARGV, i, i + 3)
+  local quantity = tonumber(asked)
   local memory = request_key ~= '' and user .. ' ' .. request_key
   local earlier = memory and remembered[memory]
   local answer
@@ -114,8 +118,9 @@ for i = 2, #ARGV, 4 do
   else
     answer = {'ok', remaining - quantity}
     remaining, units = remaining - quantity, units + quantity
-    held[user] = (held[user] or 0) + quantity
-    values[order_id] = 'reserved ' .. quantity .. ' ' .. user
+    -- Texts where there are: Lua writes numbers slowly.
+    held[user] = held[user] and held[user] + quantity or asked
+    values[order_id] = 'reserved ' .. asked .. ' ' .. user
     if memory then
       remembered[memory] = order_id
     end
@@ -138,10 +143,9 @@ end
 local function take()
   -- Redis does not roll back: what can fail because of damaged data fails
   -- here, before the first write, or a unit would be gone without an order.
-  for i = 1, 8 do
-    assert(sale[i], 'the sale is damaged')
+  for i = 1, 5 do
+    assert(terms[i], 'the sale is damaged')
   end
-  redis.call('HLEN', requests)
   redis.call('HLEN', orders)
   redis.call('XLEN', outbox)
 
@@ -156,9 +160,9 @@ local function take()
       add(memory, user .. ' ' .. request_key, order_id)
     end
     answer[3] = redis.call('XADD', outbox, '*',
-      'type', 'order', 'order_id', order_id, 'sale_id', sale[4],
-      'revision', sale[5], 'total', sale[6], 'user', user,
-      'quantity', quantity, 'price', sale[7], 'currency', sale[8],
+      'type', 'order', 'order_id', order_id, 'sale_id', terms[1],
+      'revision', terms[2], 'total', terms[3], 'user', user,
+      'quantity', quantity, 'price', terms[4], 'currency', terms[5],
       'request_key', request_key, 'reserved_at', now_text)
   end
   write(buyers, holdings)
@@ -173,5 +177,5 @@ if units > 0 then
   end
 end
 
-return {'ok', remaining, sale[2], sale[3], sale[4], sale[5], sale[6],
-  sale[7], sale[8], now_text, unpack(answers)}
+return {'ok', remaining, sale[2], sale[3], terms[1], terms[2], terms[3],
+  terms[4], terms[5], now_text, unpack(answers)}
