@@ -29,16 +29,95 @@
 
 local sale_key, buyers, orders, previous, outbox = unpack(KEYS)
 local live = {reserved = true, queued = true, confirmed = true}
-local known = 0
+
+-- Every third of ARGV, but those that are "".
+local function column(first)
+  local texts = {}
+  for i = first, #ARGV, 3 do
+    if ARGV[i] ~= '' then
+      texts[#texts + 1] = ARGV[i]
+    end
+  end
+  return texts
+end
+
+-- The orders of a hash by their ids, as far as they are there.
+local function read(key, ids)
+  local found = {}
+  if #ids > 0 then
+    for i, order in ipairs(redis.call('HMGET', key, unpack(ids))) do
+      found[ids[i]] = order or nil
+    end
+  end
+  return found
+end
+
+local function write(key, changed)
+  local fields = {}
+  for id, order in pairs(changed) do
+    fields[#fields + 1] = id
+    fields[#fields + 1] = order
+  end
+  if #fields > 0 then
+    redis.call('HSET', key, unpack(fields))
+  end
+end
 
 -- What can fail as a whole because of damaged data fails here, before the
 -- first write.
 local has_sale = redis.call('HLEN', sale_key) > 0
-redis.call('HLEN', orders)
-redis.call('HLEN', previous)
-if ARGV[3] ~= '' then
+local ids, entries = column(1), column(3)
+local current, before = read(orders, ids), read(previous, ids)
+if #entries > 0 then
   redis.call('XLEN', outbox)
 end
+
+-- 1. Decide.  An order that comes twice has its state from the first time.
+
+local changed, changed_before = {}, {}
+local moves = {} -- orders that take their units, or leave them
+local confirmed = 0
+
+local function settle_current(id, verdict)
+  local state, quantity, user =
+    string.match(current[id], '^(%S+) (%d+) (.+)$')
+  local units = tonumber(quantity)
+  if not state or units > 1e9 or (verdict == 'dead' and
+     state == 'confirmed') then
+    return -- damaged, or booked; the others are not to wait for it
+  end
+  current[id] = (verdict == 'dead' and 'rejected' or verdict) .. ' ' ..
+    quantity .. ' ' .. user
+  changed[id] = current[id]
+  if live[state] ~= live[verdict] then
+    moves[#moves + 1] = {verdict, units, user}
+  end
+  confirmed = confirmed + (verdict == 'confirmed' and units or 0)
+    - (state == 'confirmed' and units or 0)
+end
+
+local function settle_before(id, verdict)
+  if verdict == 'dead' then
+    verdict = string.sub(before[id], 1, 9) == 'confirmed' and 'confirmed'
+      or 'rejected'
+  end
+  changed_before[id] = verdict .. (string.match(before[id], ' .*$') or '')
+end
+
+local known = 0
+for i = 1, #ARGV, 3 do
+  local id, verdict = ARGV[i], ARGV[i + 1]
+  if current[id] then
+    settle_current(id, verdict)
+    known = known + 1
+  elseif before[id] then
+    settle_before(id, verdict)
+    known = known + 1
+  end
+end
+
+-- 2. Write: the orders first.  An order leaves its state once, so its units
+-- move once, whatever becomes of the sums.
 
 -- A sum follows from the orders and never holds one of them up: a damaged one
 -- stays as it is, for "flashsale verify" to find, and none is begun in a sale
@@ -59,62 +138,28 @@ local function hold(user, units)
   end
 end
 
--- The order first: it leaves its state once, so its units move once,
--- whatever becomes of the sums.
-local function settle_current(id, order, verdict)
-  local state, quantity, user = string.match(order, '^(%S+) (%d+) (.+)$')
-  if not state or tonumber(quantity) > 1e9 or
-     (verdict == 'dead' and state == 'confirmed') then
-    return -- damaged, or booked; the others are not to wait for it
-  end
-  redis.call('HSET', orders, id, (verdict == 'dead' and 'rejected' or verdict)
-    .. ' ' .. quantity .. ' ' .. user)
-  if verdict == 'confirmed' and not live[state] then
+local function move(verdict, units, user)
+  if verdict == 'confirmed' then
     local remaining = tonumber(redis.call('HGET', sale_key, 'remaining')) or 0
-    add(sale_key, 'remaining', -math.max(0, math.min(quantity, remaining)))
-    hold(user, quantity)
-  elseif verdict ~= 'confirmed' and live[state] then
-    if verdict == 'dead' then
-      add(sale_key, 'remaining', quantity)
-    end
-    hold(user, -quantity)
-    redis.pcall('PUBLISH', 'fs:gate', string.match(sale_key, '{(.*)}'))
-  end
-  add(sale_key, 'confirmed', (verdict == 'confirmed' and quantity or 0)
-    - (state == 'confirmed' and quantity or 0))
-end
-
-local function settle_previous(id, order, verdict)
-  if verdict == 'dead' then
-    verdict = string.sub(order, 1, 9) == 'confirmed' and 'confirmed'
-      or 'rejected'
-  end
-  redis.call('HSET', previous, id,
-    verdict .. (string.match(order, ' .*$') or ''))
-end
-
-local function settle(id, verdict)
-  local order = redis.call('HGET', orders, id)
-  if order then
-    settle_current(id, order, verdict)
-    known = known + 1
+    add(sale_key, 'remaining', -math.max(0, math.min(units, remaining)))
+    hold(user, units)
     return
   end
-  order = redis.call('HGET', previous, id)
-  if order then
-    settle_previous(id, order, verdict)
-    known = known + 1
+  if verdict == 'dead' then
+    add(sale_key, 'remaining', units)
   end
+  hold(user, -units)
+  redis.pcall('PUBLISH', 'fs:gate', string.match(sale_key, '{(.*)}'))
 end
 
-for i = 1, #ARGV, 3 do
-  local order_id, verdict, entry = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  if order_id ~= '' then
-    settle(order_id, verdict)
-  end
-  if entry ~= '' then
-    redis.call('XACK', outbox, 'flashsale', entry)
-    redis.call('XDEL', outbox, entry)
-  end
+write(orders, changed)
+write(previous, changed_before)
+for _, one in ipairs(moves) do
+  move(unpack(one))
+end
+add(sale_key, 'confirmed', confirmed)
+if #entries > 0 then
+  redis.call('XACK', outbox, 'flashsale', unpack(entries))
+  redis.call('XDEL', outbox, unpack(entries))
 end
 return known
