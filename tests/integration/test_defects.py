@@ -217,7 +217,7 @@ def test_defect_04_a_missing_sale_is_not_made_up(stack, new_sale):
 
 def test_defect_10_sold_out_does_not_stick(stack, new_sale):
     """Everybody has heard "sold out" on every connection there is; the first
-    one after a unit has come back gets it."""
+    one after a unit has come back, and the gate has opened, gets it."""
     sku = new_sale(stock=1, limit=1)
     user = f"cursed-{sku}"
     with stack.books.refusing(user):
@@ -227,6 +227,7 @@ def test_defect_10_sold_out_does_not_stick(stack, new_sale):
             assert count(refused) == {"sold_out": 200}
         eventually(lambda: stack.web.order(sku, dead)["status"]
                    == "rejected")
+        eventually(lambda: not stack.redis.exists(f"fs:{{{sku}}}:gates"))
         again = rush(stack.web, sku, [f"u{n}" for n in range(50)], 50)
         assert count(again) == {"accepted": 1, "sold_out": 49}
     assert stack.web.reset(sku, 50).status == 200

@@ -2,12 +2,15 @@
 
 import time
 
+import redis
+
 
 def eventually(check, timeout=30, what=None):
     """Call check() until it is true and return its result.
 
-    An AssertionError or OSError inside counts as "not yet", so check() may
-    assert, and may talk to a part that is still starting.
+    An AssertionError, an OSError or a Redis that cannot be reached counts as
+    "not yet", so check() may assert, and may talk to a part that is still
+    starting.
     """
     deadline = time.monotonic() + timeout
     while True:
@@ -15,7 +18,7 @@ def eventually(check, timeout=30, what=None):
             seen = check()
             if seen:
                 return seen
-        except (AssertionError, OSError) as error:
+        except (AssertionError, OSError, redis.ConnectionError) as error:
             seen = error
         if time.monotonic() > deadline:
             what = what or getattr(check, "__doc__", None) or check
