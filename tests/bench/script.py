@@ -13,6 +13,16 @@ BARE = """\
 local left = tonumber(redis.call('GET', KEYS[1]))
 if left and left > 0 then return redis.call('DECR', KEYS[1]) end
 return -1"""
+# Of an accepted order, nothing but what it leaves.
+WRITES = """\
+redis.call('HINCRBY', KEYS[1], 'remaining', -1)
+redis.call('XADD', KEYS[5], '*', 'type', 'order', 'order_id', ARGV[2],
+  'sale_id', '01a203e4-6d69-7522-8ce2-ca40fe6d7920', 'revision', '1',
+  'total', '100000000', 'user', ARGV[3], 'quantity', '1', 'price', '0',
+  'currency', 'USD', 'request_key', '', 'reserved_at', '1795353362988')
+redis.call('HSET', KEYS[2], ARGV[3], 1)
+redis.call('HSET', KEYS[4], ARGV[2], 'reserved 1 ' .. ARGV[3])
+return 1"""
 CLIENTS = 16
 CALLS = 20_000
 TOGETHER = 25  # requests that share a call
@@ -55,6 +65,8 @@ def round_of(bench, s):
                          CALLS // together)
             bench.add(f"script: {what}, {together} a call",
                       {"rate": rate * together}, bare)
+    bench.add("script: an order's writes alone", {"rate": _rate(
+        s, _keys(open_sku), ["", *_requests(1)], WRITES, CALLS)}, bare)
     # Nobody is to send these on.
     s.redis("DEL", *_keys(open_sku))
     s.redis("SREM", "fs:sales", open_sku)

@@ -375,14 +375,16 @@ class Stack:
                 **report["latencyMs"]}
 
     def loop(self, name, *numbers, queue_url=None):
-        """One of the bare loops; its queue is one of its own unless
-        given."""
+        """One of the bare loops, the last number is its seconds; its queue
+        is one of its own unless given."""
         environment = {**os.environ,
                        "SQS_QUEUE_URL": queue_url or self._bench_queue}
-        text, _, others = self._measured(lambda: _output(
+        text, cpu, others = self._measured(lambda: _output(
             PROGRAMS / "bench" / name, "--config",
             self.env["FLASHSALE_CONFIG"], *numbers, env=environment))
-        return {"rate": float(text), "others": others}
+        rate = float(text)
+        return {"rate": rate, "others": others, "cpu_us": {
+            k: v / max(rate * numbers[-1], 1) * 1e6 for k, v in cpu.items()}}
 
     def purge(self):
         """A queue that has grown for minutes is another one to measure."""

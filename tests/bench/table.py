@@ -1,8 +1,6 @@
-"""What the benchmark prints."""
+"""The tables that the benchmark prints."""
 
 import statistics
-
-from web import DASHBOARD
 
 PARTS = ("nginx", "lighttpd", "fcgi", "redis", "sqs", "worker", "mariadb",
          "load")
@@ -95,82 +93,9 @@ def _print_costs(result):
               f"{lost['before_kb']} to {lost['after_kb']} kB")
 
 
-# --- What the engine is to reach ---
-
-# The sample, what of it, at least (or at most, if negative), and in words.
-GOALS = (
-    ("edge gate, 64 connections", "ratio", 0.90, "of nginx return 409"),
-    ("edge gate, 1000 connections", "ratio", 0.90, "of nginx return 409"),
-    ("refuse, 256 connections", "ratio", 0.65, "of nginx return 409"),
-    ("refuse, 1000 connections", "ratio", 0.50, "of nginx return 409"),
-    ("lighttpd: refuse, 256 connections", "ratio", 0.90, "of bare libfcgi"),
-    ("fauxqs: accept, 256 connections", "ratio", 0.90, "of full batches"),
-    ("fauxqs: accept, 256 connections", "rate", 10_000, "a second"),
-    ("fauxqs: accept, 20 ms later, 1000 connections", "ratio", 0.90,
-     "of the same without"),
-    ("open loop: refuse at 60 %", "p99", -5, "ms"),
-    ("open loop: refuse at 60 %", "p99.9", -20, "ms"),
-    ("worker: orders into MySQL", "ratio", 0.85, "of its lower ceiling"),
-    ("script: refuse, 1 a call", "ratio", 0.60, "of the bare script"),
-    ("script: accept, 1 a call", "ratio", 0.60, "of the bare script"),
-    ("script: refuse, 25 a call", "ratio", 0.60, "of the bare script"),
-    ("script: accept, 25 a call", "ratio", 0.60, "of the bare script"),
-    ("refuse, now", "ratio", 0.90, "of before"),
-    ("accept, now", "ratio", 0.90, "of before"),
-)
-DASHBOARD_SHARE = 0.01  # of the machine, at a look a second
-UNIT_BYTES = 250
-RESPONDER_KB = 10_240
-FLAT = 0.10  # so much may a cost grow
-
-
-def _judge(met, text):
-    print(f"{'reached' if met else 'MISSED '}  {text}")
-
-
-def _print_goals(result):
-    samples = result["samples"]
-    for name, what, goal, words in GOALS:
-        value = median(samples.get(name, []), what)
-        if value is None:
-            continue
-        form = ".0%" if what == "ratio" else ",.1f"
-        met = value <= -goal if goal < 0 else value >= goal
-        _judge(met, f"{name}: {what} {value:{form}} {words} "
-               f"({'at most' if goal < 0 else 'at least'} "
-               f"{abs(goal):{form}} wanted)")
-    if DASHBOARD in samples:
-        look = sum(cpu_of(samples[DASHBOARD]).values())
-        share = look / 1e6 / result["cores"]
-        _judge(share <= DASHBOARD_SHARE, f"an open dashboard takes "
-               f"{share:.2%} of the machine (at most {DASHBOARD_SHARE:.0%} "
-               "wanted)")
-    for what, n in result.get("memory", {}).items():
-        _judge(n <= UNIT_BYTES, f"a unit sold, {what}: {n:.0f} bytes of "
-               f"Redis (at most {UNIT_BYTES} wanted)")
-    peak = max(result["responders_kb"])
-    _judge(peak < RESPONDER_KB, f"a responder has {peak:,} kB at 1,000 "
-           f"connections (under {RESPONDER_KB:,} wanted)")
-    _print_growth(result.get("growth", {}))
-
-
-def _print_growth(growth):
-    for axis, kinds in growth.items():
-        for kind, points in kinds.items():
-            first, last = points[0], points[-1]
-            grown = last["cost_us"] / first["cost_us"] - 1
-            _judge(grown <= FLAT, f"{kind}, {first['size']:,} to "
-                   f"{last['size']:,} {axis}: one costs {grown:+.0%} "
-                   f"(at most {FLAT:+.0%} wanted)")
-
-
 def print_result(result):
     print(f"\n{result['cores']} cores, {result['rounds']} rounds, samples of "
           f"{result['seconds']} s, medians; {result['took']:.0f} s in all\n")
     _print_rates(result["samples"])
     _print_cpu(result["samples"], result["cores"])
     _print_costs(result)
-    print()
-    _print_goals(result)
-    for complaint in result["complaints"]:
-        print(f"WRONG    {complaint}")
