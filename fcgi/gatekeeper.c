@@ -61,8 +61,8 @@ struct gate {
 	char sku[SKU_MAX + 1];
 	const char *suffix;	/* of its marker; NULL: there is none */
 	double removed;		/* its last marker: clock_seconds(), or 0 */
-	double lease_until;	/* the same */
-	char lease[LEASE_SIZE]; /* its name; "" = none was asked for */
+	double lease_until;	/* the same; 0 = there is none */
+	char lease[LEASE_SIZE]; /* its name, until it was given back */
 	double asked;		/* when Redis was, 0 = it has answered */
 	bool changed;		/* since then */
 };
@@ -183,10 +183,11 @@ give_lease_back(struct gate *gate)
 	if (gate->suffix != NULL || gate->asked != 0 ||
 	    now < gate->removed + MARKERS_MEMORY)
 		return;
-	if (gate->lease_until > now)
+	if (gate->lease_until > now) {
 		gate_lift(gate->keeper->redis, gate->sku, gate->lease);
+		gate->lease[0] = '\0'; /* the next one has another name */
+	}
 	gate->lease_until = 0;
-	gate->lease[0] = '\0';
 }
 
 static void
@@ -323,7 +324,7 @@ on_last_tick(struct ev_loop *loop, ev_timer *timer, int events)
 	TAILQ_FOREACH(gate, &k->gates, link)
 	{
 		give_lease_back(gate);
-		has_lease = has_lease || gate->lease[0] != '\0';
+		has_lease = has_lease || gate->lease_until != 0;
 	}
 	if (!has_lease && redis_is_idle(k->redis))
 		ev_break(loop, EVBREAK_ALL);

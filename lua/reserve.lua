@@ -146,6 +146,7 @@ local function take()
   for i = 1, 5 do
     assert(terms[i], 'the sale is damaged')
   end
+  redis.call('HLEN', requests)
   redis.call('HLEN', orders)
   redis.call('XLEN', outbox)
 

@@ -101,7 +101,8 @@ local function settle_before(id, verdict)
     verdict = string.sub(before[id], 1, 9) == 'confirmed' and 'confirmed'
       or 'rejected'
   end
-  changed_before[id] = verdict .. (string.match(before[id], ' .*$') or '')
+  before[id] = verdict .. (string.match(before[id], ' .*$') or '')
+  changed_before[id] = before[id]
 end
 
 local known = 0
