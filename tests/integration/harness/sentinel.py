@@ -31,7 +31,8 @@ class Server:
         directory.mkdir(parents=True)
         self._config = directory / "conf"
         self.configure(*lines)
-        self.client = redis.Redis(port=self.port, decode_responses=True)
+        self.client = redis.Redis("127.0.0.1", self.port,
+                                  decode_responses=True)
 
     def configure(self, *lines):
         self._config.write_text("\n".join((
