@@ -3,6 +3,7 @@ anybody could get on this machine: the limit, measured in the same rounds."""
 
 from books import INSERT, RECEIVE
 from queues import FULL
+from script import KEYED, KEYED_SHORT
 from table import cpu_of, median
 from web import DASHBOARD
 
@@ -105,6 +106,17 @@ def _judge_growth(growth):
                    f"(at most {FLAT:+.0%} wanted)")
 
 
+def _judge_memory(memory):
+    for what in ("plain", KEYED):
+        if what not in memory:
+            continue
+        met = memory[what] <= UNIT_BYTES
+        limit = (f"; {memory[KEYED_SHORT]:.0f} were user and key 16 bytes, "
+                 "and the id" if what == KEYED and not met else "")
+        _judge(met, f"a unit sold, {what}: {memory[what]:.0f} bytes of Redis "
+               f"(at most {UNIT_BYTES} wanted{limit})")
+
+
 def print_goals(result):
     samples = result["samples"]
     _judge_samples(samples)
@@ -114,9 +126,7 @@ def print_goals(result):
         _judge(share <= DASHBOARD_SHARE, f"an open dashboard takes "
                f"{share:.2%} of the machine (at most {DASHBOARD_SHARE:.0%} "
                "wanted)")
-    for what, n in result.get("memory", {}).items():
-        _judge(n <= UNIT_BYTES, f"a unit sold, {what}: {n:.0f} bytes of "
-               f"Redis (at most {UNIT_BYTES} wanted)")
+    _judge_memory(result.get("memory", {}))
     peak = max(result["responders_kb"])
     _judge(peak < RESPONDER_KB, f"a responder has {peak:,} kB at 1,000 "
            f"connections (under {RESPONDER_KB:,} wanted)")

@@ -23,6 +23,12 @@ redis.call('XADD', KEYS[5], '*', 'type', 'order', 'order_id', ARGV[2],
 redis.call('HSET', KEYS[2], ARGV[3], 1)
 redis.call('HSET', KEYS[4], ARGV[2], 'reserved 1 ' .. ARGV[3])
 return 1"""
+SHORTEST = """\
+for i = 1, tonumber(ARGV[1]) do
+  redis.call('HSET', KEYS[1], string.format('%016d', i),
+    string.format('%016d', i))
+end"""
+KEYED, KEYED_SHORT = "with a key", "with one of 16 bytes"
 CLIENTS = 16
 CALLS = 20_000
 TOGETHER = 25  # requests that share a call
@@ -72,15 +78,23 @@ def round_of(bench, s):
     s.redis("SREM", "fs:sales", open_sku)
 
 
+def _bytes(s, key):
+    return int(s.redis("MEMORY", "USAGE", key, "SAMPLES", 0).strip() or 0)
+
+
 def memory(bench, s):
     """Bytes of Redis for a unit sold: all that is left of an order when MySQL
-    has it, and what an Idempotency-Key adds."""
+    has it, and what an Idempotency-Key adds; at the least, were user and key
+    16 bytes together, and the order's id as well."""
     bytes_ = {}
-    for what, options in (("plain", []), ("with a key", ["--keys"])):
+    for what, options in (("plain", []), (KEYED, ["--keys"])):
         sku = bench.new_sale(s)
         s.cli("attack", "--sku", sku, "--requests", 20_000, *options)
         keys = _keys(sku)[1:4]
-        used = sum(int(s.redis("MEMORY", "USAGE", key, "SAMPLES", 0).strip()
-                       or 0) for key in keys)
+        used = sum(_bytes(s, key) for key in keys)
         bytes_[what] = used / int(s.redis("HLEN", keys[2]))
+    s.redis("EVAL", SHORTEST, 1, "bench:short", 20_000)
+    bytes_[KEYED_SHORT] = (bytes_["plain"]
+                           + _bytes(s, "bench:short") / 20_000)
+    s.redis("DEL", "bench:short")
     return bytes_
