@@ -8,7 +8,6 @@ from selenium.common.exceptions import (
 from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common import utils
 from selenium.webdriver.common.keys import Keys
 
 from harness.wait import eventually
@@ -20,24 +19,13 @@ ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-gpu",
              "--no-proxy-server")
 
 
-class Driver(Service):
-    """By its address: not every machine knows "localhost"."""
-
-    @property
-    def service_url(self):
-        return f"http://127.0.0.1:{self.port}"
-
-    def is_connectable(self):
-        return utils.is_connectable(self.port, "127.0.0.1")
-
-
 def start_browser():
     options = Options()
     options.binary_location = "/usr/bin/chromium"
     for argument in ARGUMENTS:
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    return Chrome(service=Driver("/usr/bin/chromedriver"), options=options)
+    return Chrome(service=Service("/usr/bin/chromedriver"), options=options)
 
 
 class Page:
