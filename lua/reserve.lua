@@ -43,9 +43,15 @@ if epoch ~= '' and sale[6] ~= epoch then
   return {'recovering'}
 end
 
+-- One moment for the whole call, in ms; asked for when something depends on
+-- it.
+local moment
 local function now()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
+  if not moment then
+    local time = redis.call('TIME')
+    moment = time[1] * 1000 + math.floor(time[2] / 1000)
+  end
+  return moment
 end
 
 -- What everybody hears while nothing is sold.

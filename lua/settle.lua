@@ -82,8 +82,8 @@ local function settle_current(id, verdict)
   local state, quantity, user =
     string.match(current[id], '^(%S+) (%d+) (.+)$')
   local units = tonumber(quantity)
-  if not state or units > 1e9 or (verdict == 'dead' and
-     state == 'confirmed') then
+  if not state or units > 1e9 or
+     (verdict == 'dead' and state == 'confirmed') then
     return -- damaged, or booked; the others are not to wait for it
   end
   current[id] = (verdict == 'dead' and 'rejected' or verdict) .. ' ' ..
