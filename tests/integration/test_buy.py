@@ -300,7 +300,8 @@ def test_not_open_yet_and_then_open(stack, new_sale):
 
 
 def test_open_and_then_closed(stack, new_sale):
-    sku = new_sale(limit=0, closesAt=now_ms() + 4000)
+    # More units than she buys until then: this is not about a sold-out one.
+    sku = new_sale(stock=100_000, limit=0, closesAt=now_ms() + 4000)
     assert stack.web.buy(sku, "alice").status == 202
     eventually(lambda: stack.web.buy(sku, "alice").code == "closed", 30,
                "the sale closes by itself")

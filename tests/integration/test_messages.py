@@ -220,15 +220,19 @@ def test_killed_in_the_middle(stack, new_sale, expect_errors):
 
 
 def test_a_killed_consumer_is_replaced(stack, new_sale, expect_errors):
-    master = stack.pid("worker")
-    before = processes.children(master)
-    assert before
+    # keeper, recoverer, one for dead letters, two consumers
+    master, all_of_them = stack.pid("worker"), 5
+
+    def whole_family():
+        children = processes.children(master)
+        return len(children) == all_of_them and children
+
+    before = eventually(whole_family)
     expect_errors("signal 9|killed")
     for pid in before:
         processes.kill(pid)
     processes.wait_gone(before)
-    eventually(lambda: len(processes.children(master)) == len(before),
-               what="as many children as before")
+    eventually(whole_family)
     assert stack.pid("worker") == master
     sku = new_sale()
     stack.wait_settled(sku, [stack.web.buy(sku, "alice").json["orderId"]])

@@ -85,6 +85,9 @@ class Responder:
             undo.callback(self.__exit__)
             eventually(lambda: self.ask("GET", "/readyz")[0] == 200, 30,
                        "own responder ready")
+            # The first child may serve before the others are there.
+            eventually(lambda: "processes: " in self.log.read_text(), 30,
+                       "all children started")
             undo.pop_all()
         return self
 
