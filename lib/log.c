@@ -1,6 +1,7 @@
 /*
- * The log.  Knows stderr and syslog; knows nothing of who logs.  A record is
- * written with one write(2), so lines of several processes do not mix.
+ * The log.  Knows stderr, the journal and syslog; knows nothing of who logs.  A
+ * record is written with one write(2), so lines of several processes do not
+ * mix.
  */
 #include "log.h"
 
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,20 +20,37 @@
 
 static const char *log_name = "flashsale";
 static enum log_level log_threshold = LOG_LEVEL_INFO;
-static bool log_to_syslog;
+static enum { TO_STDERR, TO_JOURNAL, TO_SYSLOG } log_target;
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 static const int level_priorities[] = {
     LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
+
+/* Does systemd read what we write there?  JOURNAL_STREAM in systemd.exec(5). */
+static bool
+stderr_is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long device, inode;
+	struct stat st;
+
+	return stream != NULL &&
+	       sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+	       fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device &&
+	       st.st_ino == inode;
+}
 
 void
 log_init(const char *name, enum log_level level, bool to_syslog)
 {
 	log_name = name;
 	log_threshold = level;
-	if (to_syslog && !log_to_syslog)
+	if (to_syslog && log_target != TO_SYSLOG)
 		openlog(name, LOG_PID | LOG_NDELAY, LOG_DAEMON);
-	log_to_syslog = to_syslog;
+	if (to_syslog)
+		log_target = TO_SYSLOG;
+	else
+		log_target = stderr_is_journal() ? TO_JOURNAL : TO_STDERR;
 }
 
 /* Of UTF-8, U+0080 to U+009F: terminals obey these like those of ASCII. */
@@ -77,24 +96,39 @@ format_time(char *out, size_t size)
 	snprintf(out + n, size - n, ".%03ldZ", now.tv_nsec / 1000000);
 }
 
+/* What stands before a record.  The journal knows time, name and pid, and
+ * takes the priority from the line, see sd-daemon(3). */
+static int
+format_start(enum log_level level, char *out, size_t size)
+{
+	char when[64];
+
+	switch (log_target) {
+	case TO_JOURNAL:
+		return snprintf(out, size, "<%d>%s ", level_priorities[level],
+		    level_names[level]);
+	case TO_STDERR:
+		format_time(when, sizeof(when));
+		return snprintf(out, size, "%s %s[%ld] %s ", when, log_name,
+		    (long)getpid(), level_names[level]);
+	case TO_SYSLOG:
+		break;
+	}
+	return 0;
+}
+
 static void
 write_record(enum log_level level, const char *order_id, const char *text)
 {
-	char line[LINE_SIZE], when[64], order[64] = "";
+	char line[LINE_SIZE];
 	ssize_t written;
-	int n;
+	int n = format_start(level, line, sizeof(line));
 
 	if (order_id != NULL)
-		snprintf(order, sizeof(order), "order=%.40s ", order_id);
-	n = 0;
-	if (!log_to_syslog) {
-		format_time(when, sizeof(when));
-		n = snprintf(line, sizeof(line), "%s %s[%ld] %s ", when,
-		    log_name, (long)getpid(), level_names[level]);
-	}
-	n += snprintf(line + n, sizeof(line) - (size_t)n, "%s", order);
+		n += snprintf(line + n, sizeof(line) - (size_t)n,
+		    "order=%.40s ", order_id);
 	n += (int)escape(text, line + n, sizeof(line) - (size_t)n - 1);
-	if (log_to_syslog) {
+	if (log_target == TO_SYSLOG) {
 		syslog(level_priorities[level], "%s", line);
 		return;
 	}

@@ -3,6 +3,9 @@
  *
  *   2026-11-22T14:41:09.123Z flashsale-fcgi[812] warn order=0192... text
  *
+ * To the journal, where stderr is that, without time, name and pid, but with
+ * its priority.
+ *
  * Whatever the text carries, control characters are escaped, so no request
  * can forge a line.  Secrets never belong in a log call.
  */

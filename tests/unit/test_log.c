@@ -3,7 +3,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -37,15 +39,22 @@ tear_down(void **state)
 	return 0;
 }
 
+static void
+read_line(void)
+{
+	ssize_t n = read(out[0], line, sizeof(line) - 1);
+
+	assert_true(n > 0);
+	line[n] = '\0';
+}
+
 /* The text behind the time, the name and the process id. */
 static const char *
 logged(void)
 {
-	ssize_t n = read(out[0], line, sizeof(line) - 1);
 	const char *text;
 
-	assert_true(n > 0);
-	line[n] = '\0';
+	read_line();
 	text = strstr(line, "] ");
 	assert_non_null(text);
 	return text + 2;
@@ -108,6 +117,34 @@ test_threshold(void **state)
 	log_init("test", LOG_LEVEL_INFO, false);
 }
 
+/* journalctl -p warning finds it, and shows neither time nor pid twice. */
+static void
+test_journal(void **state)
+{
+	struct stat st;
+	char stream[64];
+
+	(void)state;
+	assert_int_equal(fstat(STDERR_FILENO, &st), 0);
+	snprintf(stream, sizeof(stream), "%llu:%llu",
+	    (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+	setenv("JOURNAL_STREAM", stream, 1);
+	log_init("test", LOG_LEVEL_INFO, false);
+	log_order_error(ORDER, "lost");
+	read_line();
+	assert_string_equal(line, "<3>error order=" ORDER " lost\n");
+	log_warn("%s", "<0>a\n<0>b");
+	read_line();
+	assert_string_equal(line, "<4>warn <0>a\\x0a<0>b\n");
+
+	/* Inherited from somebody whose stderr was another. */
+	setenv("JOURNAL_STREAM", "1:1", 1);
+	log_init("test", LOG_LEVEL_INFO, false);
+	log_info("here");
+	assert_string_equal(logged(), "info here\n");
+	unsetenv("JOURNAL_STREAM");
+}
+
 static void
 test_rate(void **state)
 {
@@ -130,6 +167,7 @@ main(void)
 	    TEST(test_escapes),
 	    TEST(test_long_texts_are_cut),
 	    TEST(test_threshold),
+	    TEST(test_journal),
 	    TEST(test_rate),
 	};
 
