@@ -8,8 +8,6 @@
  * decides between "queued" and "reserved" in the answer.  With QUEUE=redis the
  * outbox is the queue, and there is nothing to send.
  */
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +20,7 @@
 #include "reply.h"
 #include "responder.h"
 #include "stats.h"
+#include "text.h"
 
 #define USER_RULE "must be 1 to 128 printable ASCII characters, no space"
 
@@ -163,20 +162,30 @@ static void
 reply_accepted(struct exchange *x, const struct order *order,
     const char *status, int64_t remaining, enum stat_id stat)
 {
-	char headers[256], body[512];
-	int n;
+	char headers_buf[256], body_buf[512];
+	struct text headers, body;
 
-	snprintf(headers, sizeof(headers),
-	    "Location: /orders/%s/%s\r\nCache-Control: no-store\r\n%s",
-	    order->sku, order->id,
-	    stat == STAT_REPLAYED ? "Idempotency-Replayed: true\r\n" : "");
-	n = snprintf(body, sizeof(body),
-	    "{\"status\":\"%s\",\"orderId\":\"%s\",\"sku\":\"%s\","
-	    "\"quantity\":%" PRId64 ",\"remaining\":%" PRId64 "}\n",
-	    status, order->id, order->sku, order->quantity, remaining);
+	text_begin(&headers, headers_buf, sizeof(headers_buf));
+	text_add(&headers, "Location: /orders/");
+	text_add(&headers, order->sku);
+	text_add(&headers, "/");
+	text_add(&headers, order->id);
+	text_add(&headers, "\r\nCache-Control: no-store\r\n");
+	if (stat == STAT_REPLAYED)
+		text_add(&headers, "Idempotency-Replayed: true\r\n");
+	text_begin(&body, body_buf, sizeof(body_buf));
+	text_add(&body, "{\"status\":\"");
+	text_add(&body, status);
+	text_add(&body, "\"");
+	text_add_member(&body, "orderId", order->id);
+	text_add_member(&body, "sku", order->sku);
+	text_add_number_member(&body, "quantity", order->quantity);
+	text_add_number_member(&body, "remaining", remaining);
+	text_add(&body, "}\n");
 	metrics_add(stat, 1);
 	metrics_observe(STAT_REQUEST_SECONDS, clock_seconds() - x->started);
-	fastcgi_reply(x, 202, "application/json", headers, body, (size_t)n);
+	fastcgi_reply(
+	    x, 202, "application/json", headers_buf, body_buf, text_len(&body));
 }
 
 static void

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "text.h"
+
 /* --- Writing JSON --- */
 
 static char *
@@ -53,10 +55,10 @@ put(struct sqs_body *body, const char *text)
 static void
 put_number(struct sqs_body *body, unsigned number)
 {
-	char text[16];
+	char digits[TEXT_DIGITS_MAX];
 
-	snprintf(text, sizeof(text), "%u", number);
-	put(body, text);
+	put_bytes(
+	    body, digits, (size_t)(text_put_digits(digits, number) - digits));
 }
 
 /* A JSON string, quotes and all.  UTF-8 passes as it is. */
