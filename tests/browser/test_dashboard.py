@@ -96,7 +96,7 @@ def test_a_rush_ends_with_exactly_n_orders(stack, dashboard):
 def test_a_rush_that_the_books_contradict(stack, dashboard):
     """The verdict can be a bad one: somebody else buys in between."""
     page = dashboard
-    page.fill("#simulation-buyers", 600).fill("#simulation-stock", 600)
+    page.fill("#simulation-buyers", 3000).fill("#simulation-stock", 3000)
     page.click("#simulation-run").shows("#verdict", "The buyers are coming")
     eventually(lambda: stack.web.buy("simulation", "stranger").status == 202,
                5)

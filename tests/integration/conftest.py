@@ -36,7 +36,7 @@ STACKS = {
     # An SQS that checks signatures and fails on demand.
     "sqs-faults": {"WEB": "nginx", "SQS_SERVER": "standin", "settings": {
         "SQS_TIMEOUT_MS": "2000", "SEND_DEADLINE_MS": "2400",
-        "OUTBOX_AGE_MS": "2500", "RESPONDERS": "2"}},
+        "OUTBOX_AGE_MS": "4000", "RESPONDERS": "2"}},
     # Two Redis and three Sentinels of their own.
     "sentinel": {"WEB": "nginx"},
 }

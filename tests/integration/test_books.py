@@ -143,6 +143,8 @@ def test_a_dead_order_that_is_booked_when_its_unit_is_sold(stack, new_sale,
         "SELECT body FROM parked WHERE body LIKE %s", f"%{order}%")
     with stack.without("worker"):
         stack.queue.send(parked["body"])
+        # The unit is on sale when the gatekeeper has given its lease back.
+        eventually(lambda: not stack.redis.exists(key(sku, "gates")))
         other = stack.web.buy(sku, "bob").json["orderId"]
     eventually(lambda: len(stack.books.ids(sku)) == 1
                and len(stack.books.ids(sku, "rejected")) == 1)
@@ -203,6 +205,7 @@ def test_what_moves_is_not_lost(stack, new_sale):
     with stack.without("worker"):
         orders = [stack.web.buy(sku, f"u{n}").json["orderId"]
                   for n in range(3)]
+        eventually(lambda: stack.outbox(sku) == 0)
         sale = verify(stack, sku)
         assert sale["balances"] and not sale["drained"], sale
         assert sale["movingInQueue"] == 3, sale
@@ -352,11 +355,18 @@ def test_damage_is_named_and_mended(stack, sold, damage, named):
     assert_as_sold(stack, sku, orders)
 
 
+def make_it_be_rebuilt(stack, *keys):
+    """As every command says.  Until all sales are, no other can be opened."""
+    stack.redis.delete("fs:epoch", *keys)
+    eventually(lambda: stack.redis.exists("fs:epoch"), 60, "all is rebuilt")
+
+
 def test_a_sale_that_mysql_never_heard_of(stack, new_sku):
     """Nothing is sold of it yet; a rebuild would not bring it back."""
     sku = new_sku()
-    assert stack.cli("open", sku, "--stock", 50).returncode == 0
-    assert stack.redis.delete(key(sku, "outbox")) == 1
+    with stack.without("worker"):  # whose keeper would send it
+        assert stack.cli("open", sku, "--stock", 50).returncode == 0
+        assert stack.redis.delete(key(sku, "outbox")) == 1
     eventually(stack.is_quiet, what="the queue may not have it")
     assert kinds(stack, sku) == ["undefined"]
     repair(stack, sku)
@@ -417,8 +427,8 @@ def test_a_definition_that_cannot_be_read(stack, sold, expect_errors, field,
             in done.stderr, done
         assert "redis-cli DEL fs:epoch" in done.stderr, done
     assert stack.redis.hgetall(hash_key) == before
-    stack.redis.delete("fs:epoch")
-    eventually(lambda: stack.cli("verify", sku).returncode == 0, 30)
+    make_it_be_rebuilt(stack)
+    eventually(lambda: stack.cli("verify", sku).returncode == 0)
     assert_as_sold(stack, sku, orders)
 
 
@@ -472,6 +482,7 @@ def test_an_order_whose_outbox_entry_is_gone(stack, new_sale, expect_errors):
     """Nobody has it but the orders hash: it is sent once more."""
     expect_errors("(?i)sqs|queue")
     sku = new_sale(stock=5)
+    stack.wait_settled(sku, [])  # MySQL has the definition
     with stack.without("sqs"):
         order = stack.web.buy(sku, "alice", key="k").json["orderId"]
         stack.redis.delete(key(sku, "outbox"))
@@ -541,7 +552,7 @@ def test_a_sale_that_redis_has_lost(stack, sold):
         assert done.returncode == 1, done
         assert re.search(f"{sku}: .*Redis has lost it", done.stderr), done
     assert "redis-cli DEL fs:epoch" in done.stderr
-    stack.redis.delete("fs:epoch")
+    make_it_be_rebuilt(stack)
     eventually(lambda: stack.cli("verify", sku).returncode == 0)
     assert_as_sold(stack, sku, orders)
 
@@ -560,8 +571,8 @@ def test_a_newer_sale_that_redis_has_lost(stack, sold):
         assert done.returncode == 1, done
         assert f"{sku}: MySQL has a newer sale" in done.stderr, done
     # As it says there.
-    stack.redis.delete(key(sku, "sale"), "fs:epoch")
-    eventually(lambda: stack.cli("verify", sku).returncode == 0, 30)
+    make_it_be_rebuilt(stack, key(sku, "sale"))
+    eventually(lambda: stack.cli("verify", sku).returncode == 0)
     assert stack.web.stock(sku)["total"] == 7
 
 
@@ -664,14 +675,16 @@ def resent(log):
         r"brought (\d+) messages from the outbox", log.read_text()))
 
 
-def fill_outbox(stack, new_sale, buyers):
-    """Orders that wait for a keeper, and how many messages that makes."""
+def fill_outbox(stack, new_sale, buyers, meanwhile=lambda: None):
+    """Orders that wait for a keeper; meanwhile() is called before it can
+    send any."""
     sku = new_sale(stock=1000, limit=0)
     eventually(lambda: stack.outbox(sku) == 0)
     with stack.without("sqs"):
         orders = [o.body["orderId"] for o in accepted(
             rush(stack.web, sku, [f"u{n}" for n in range(buyers)], 10))]
         assert stack.outbox(sku) == len(orders) == buyers
+        meanwhile()
     return sku, orders
 
 
@@ -684,7 +697,8 @@ def test_two_keepers_send_each_message_once(stack, new_sale, tmp_path,
         sku, orders = fill_outbox(stack, new_sale, 250)
         stack.wait_settled(sku, orders)
         eventually(lambda: resent(first_log) - before + resent(log) >= 250)
-        assert resent(first_log) - before + resent(log) == 250
+        # The definition may be one more.
+        assert resent(first_log) - before + resent(log) in (250, 251)
 
 
 def test_a_lease_keeps_others_off_and_runs_out(stack, new_sale,
@@ -707,12 +721,16 @@ def test_a_keeper_takes_over(stack, new_sale, tmp_path, expect_errors):
     """The other machine is gone, with kill -9."""
     expect_errors("(?i)sqs|queue|killed|signal 9")
     with another_worker(stack, tmp_path) as (_, log):
-        sku, orders = fill_outbox(stack, new_sale, 50)
         master = stack.pid("worker")
         family = [master, *processes.children(master)]
-        with stack.without("worker"):
+
+        def it_dies():
             for pid in family:
-                with contextlib.suppress(ProcessLookupError):
-                    processes.kill(pid)
+                processes.kill(pid)
+            stack.sv("down", "worker")
+        try:
+            sku, orders = fill_outbox(stack, new_sale, 50, it_dies)
             stack.wait_settled(sku, orders)
+        finally:
+            stack.sv("up", "worker")
         eventually(lambda: resent(log) > 0)

@@ -290,19 +290,24 @@ def test_no_limit(stack, new_sale):
 
 
 def test_not_open_yet_and_then_open(stack, new_sale):
-    sku = new_sale(opensAt=now_ms() + 4000)
-    assert stack.web.stock(sku)["status"] == "not_open"
-    assert_problem(stack.web.buy(sku, "alice"), 409, "not_open")
+    later = new_sale(opensAt=now_ms() + 3_600_000)
+    assert stack.web.stock(later)["status"] == "not_open"
+    assert_problem(stack.web.buy(later, "alice"), 409, "not_open")
+    opens_at = now_ms() + 4000
+    sku = new_sale(opensAt=opens_at)
     reply = eventually(
         lambda: (lambda r: r.status == 202 and r)(stack.web.buy(sku, "bob")),
         30, "the sale opens by itself")
+    assert now_ms() >= opens_at
     assert reply.json["remaining"] == 9
 
 
 def test_open_and_then_closed(stack, new_sale):
-    # More units than she buys until then: this is not about a sold-out one.
-    sku = new_sale(stock=100_000, limit=0, closesAt=now_ms() + 4000)
-    assert stack.web.buy(sku, "alice").status == 202
+    def bought():
+        # More units than she buys until then: it is not to be sold out.
+        sku = new_sale(stock=100_000, limit=0, closesAt=now_ms() + 4000)
+        return stack.web.buy(sku, "alice").status == 202 and sku
+    sku = eventually(bought)
     eventually(lambda: stack.web.buy(sku, "alice").code == "closed", 30,
                "the sale closes by itself")
     assert_problem(stack.web.buy(sku, "bob"), 409, "closed")

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import signal
 import threading
 
@@ -137,8 +138,8 @@ def test_what_is_stuck_in_the_outbox_hides_nothing(stack, new_sku,
         status = stack.cli("status", sku, "--json").stdout
         assert json.loads(status)["sales"][0]["reserved"] == 120
     try:
-        eventually(lambda: stack.books.units(sku) == 120)
-        eventually(lambda: stack.outbox(sku) == 150)
+        eventually(lambda: stack.books.units(sku) == 120, 90)
+        eventually(lambda: stack.outbox(sku) == 150, 90)
     finally:
         stack.redis.srem("fs:sales", broken)
         stack.redis.delete(outbox, f"fs:{{{broken}}}:outbox")
@@ -155,17 +156,21 @@ def test_redis_that_reads_but_takes_no_writes(stack, new_sale):
         assert count_states(outcomes) == {"reserved": 20}
         stack.redis.config_set("min-replicas-to-write", 1)
     try:
-        eventually(lambda: stack.books.units(sku) == 20)
+        eventually(lambda: stack.books.units(sku) == 20, 90)
         stays(lambda: stack.outbox(sku) == 20, 5)
     finally:
         stack.redis.config_set("min-replicas-to-write", 0)
     stack.wait_settled(sku, [o.body["orderId"] for o in outcomes])
-    # It says so at the end of its round.
-    eventually(lambda: "messages from the outbox to SQS"
-               in log.read_text()[began:])
+
+    def brought():
+        return sum(map(int, re.findall(
+            r"brought (\d+) messages from the outbox",
+            log.read_text()[began:])))
+    # It says so at the end of its round; the definition may be one more.
+    eventually(lambda: brought() >= 20)
+    assert brought() in (20, 21)
     text = log.read_text()[began:]
     assert text.count("cannot take out what is sent") == 1, text
-    assert text.count("messages from the outbox to SQS") == 1, text
 
 
 def test_refusing_needs_no_sqs(stack, new_sale):
@@ -184,7 +189,7 @@ def test_without_mysql_the_sale_goes_on(stack, new_sale):
     with stack.without("mariadb"):
         outcomes = rush(stack.web, sku, [f"u{n}" for n in range(100)], 50)
         assert count(outcomes) == {"accepted": 100}
-        assert stack.web.get("/readyz").status == 200
+        eventually(lambda: stack.web.get("/readyz").status == 200)
         stays(lambda: stack.dlq.depth() == 0, 12)
     stack.wait_settled(sku, [o.body["orderId"] for o in outcomes])
 

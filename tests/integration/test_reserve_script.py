@@ -114,7 +114,8 @@ def test_another_epoch_takes_nothing(reserve):
 
 @pytest.mark.parametrize("damage", [
     ("hdel", 0, "currency"), ("wrong type", 2, ""), ("wrong type", 3, "")])
-def test_damaged_data_takes_nothing(reserve, damage):
+def test_damaged_data_takes_nothing(reserve, damage, expect_errors):
+    expect_errors("is damaged")  # says the worker, should it look just now
     take = reserve(stock=5)
     what, key, field = damage
     if what == "hdel":

@@ -293,7 +293,7 @@ def test_received_too_often(sqs):
 
 
 def test_delayed(sqs):
-    assert sqs.ask("SendMessage", MessageBody="late", DelaySeconds=3)[0] == 200
+    assert sqs.ask("SendMessage", MessageBody="late", DelaySeconds=8)[0] == 200
     assert sqs.counts() == [0, 0, 1]
     assert bodies(sqs.queue.receive(wait=20)) == ["late"]
 
@@ -497,7 +497,7 @@ def test_reorder(sqs):
 
 
 def test_delay_and_undelete(sqs):
-    with sqs.standin.faults({"fault": "delay", "ms": 2000},
+    with sqs.standin.faults({"fault": "delay", "ms": 8000},
                             {"fault": "undelete", "ms": 300}):
         sqs.send("one")
         assert sqs.counts() == [0, 0, 1]

@@ -14,10 +14,18 @@ from .wait import eventually
 NAME = "mymaster"
 
 
+_given = set()
+
+
 def _free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    """None that was given before: its server may not listen yet."""
+    while True:
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            port = sock.getsockname()[1]
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 class Server:
@@ -97,7 +105,9 @@ class Group:
     @staticmethod
     def _watch(server):
         return (f"sentinel monitor {NAME} 127.0.0.1 {server.port} 2",
-                f"sentinel down-after-milliseconds {NAME} 1000",
+                # Thrice as long as they wait between two pings: a machine
+                # that is busy for a second is not away.
+                f"sentinel down-after-milliseconds {NAME} 3000",
                 f"sentinel failover-timeout {NAME} 6000")
 
     @property
