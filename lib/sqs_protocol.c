@@ -56,9 +56,9 @@ static void
 put_number(struct sqs_body *body, unsigned number)
 {
 	char digits[TEXT_DIGITS_MAX];
+	const char *end = text_put_digits(digits, number);
 
-	put_bytes(
-	    body, digits, (size_t)(text_put_digits(digits, number) - digits));
+	put_bytes(body, digits, (size_t)(end - digits));
 }
 
 /* A JSON string, quotes and all.  UTF-8 passes as it is. */
