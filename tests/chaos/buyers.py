@@ -8,7 +8,7 @@ import random
 import threading
 import time
 
-PATIENCE = 20.0     # seconds that a client waits for an answer
+PATIENCE = 8.0      # seconds that a client waits for an answer
 FAILED = (None, 500, 502, 503, 504)
 
 
