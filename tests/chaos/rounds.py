@@ -197,6 +197,10 @@ class Round:
             stack.redis.hvals(f"fs:{{{self.sku}}}:orders"))
         if states["reserved"] or states["queued"]:
             return f"orders that are not confirmed: {dict(states)}"
+        sale = self._redis_hash("sale")
+        if sale.get("state") == "open" and int(sale["remaining"]) > 0 \
+           and stack.redis.exists(f"fs:{{{self.sku}}}:gates"):
+            return "units are back, and a gate that refuses has its lease yet"
         return ""
 
     def _drain(self):
