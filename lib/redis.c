@@ -61,7 +61,7 @@ struct redis {
 	double timeout;		      /* seconds */
 	enum state state;
 	redisAsyncContext *context; /* NULL when DOWN */
-	bool complained;	    /* for one log line per outage */
+	char complaint[96]; /* the last, for one log line each; "" = well */
 	bool trusted;
 	char run_id[RUN_ID_SIZE];
 	double backoff;
@@ -83,9 +83,10 @@ static void start_connecting(struct redis *);
 static void
 go_down(struct redis *r, const char *why)
 {
-	if (!r->complained)
+	/* The reason may change, as from a restart to a wrong password. */
+	if (strncmp(r->complaint, why, sizeof(r->complaint) - 1) != 0)
 		log_warn("%s: %s; trying again until it is back", r->name, why);
-	r->complained = true;
+	snprintf(r->complaint, sizeof(r->complaint), "%s", why);
 	r->state = DOWN;
 	r->run_id[0] = '\0';
 	r->context = NULL;
@@ -337,9 +338,20 @@ redis_eval(struct redis *r, struct redis_script *script, size_t keys,
 	submit(r, q, args, n + 3, false);
 }
 
+/* What this connection is for works. */
+static void
+is_back(struct redis *r)
+{
+	r->backoff = BACKOFF_MIN;
+	if (r->complaint[0] != '\0')
+		log_info("%s: connected", r->name);
+	r->complaint[0] = '\0';
+}
+
 /* --- Listening --- */
 
-/* {"subscribe", channel, 1} or {"message", channel, text} */
+/* {"subscribe", channel, 1} or {"message", channel, text}; to a refusal
+ * hiredis hangs up. */
 static void
 on_message(redisAsyncContext *context, void *data, void *arg)
 {
@@ -350,6 +362,7 @@ on_message(redisAsyncContext *context, void *data, void *arg)
 	if (reply == NULL || reply->type != REDIS_REPLY_ARRAY ||
 	    reply->elements < 3)
 		return; /* the end of the connection, or an error */
+	is_back(r);
 	r->heard(strcmp(reply->element[0]->str, "message") == 0
 		     ? reply->element[2]->str
 		     : NULL,
@@ -465,13 +478,12 @@ on_ready(enum err err, const struct redis_value *value, void *arg)
 	if (r->state != CONNECTING || (!r->is_bare && !check_role(r, value)))
 		return;
 	r->state = READY;
-	r->backoff = BACKOFF_MIN;
-	if (r->complained)
-		log_info("%s: connected", r->name);
-	r->complained = false;
-	if (r->channel != NULL)
+	if (r->channel != NULL) {
 		listen_to_channel(r);
-	else if (!r->is_bare)
+		return;
+	}
+	is_back(r);
+	if (!r->is_bare)
 		ev_timer_again(r->loop, &r->look);
 }
 
@@ -662,7 +674,8 @@ redis_free(struct redis *r)
 	if (r == NULL)
 		return;
 	sentinel_free(r->sentinel);
-	r->complained = true; /* we know why it goes */
+	/* We know why it goes: nothing for the log. */
+	snprintf(r->complaint, sizeof(r->complaint), "closing");
 	drop(r, "closing");
 	ev_timer_stop(r->loop, &r->retry);
 	on_tell_refused(r->loop, &r->tell_refused, 0);

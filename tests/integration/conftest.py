@@ -15,6 +15,7 @@ import uuid
 
 import pytest
 
+from harness.restricted import Restricted
 from harness.sentinel import Group
 from harness.stack import ROOT, Stack
 
@@ -39,7 +40,10 @@ STACKS = {
         "OUTBOX_AGE_MS": "4000", "RESPONDERS": "2"}},
     # Two Redis and three Sentinels of their own.
     "sentinel": {"WEB": "nginx"},
+    # A Redis of its own, with the rights that the documents tell.
+    "restricted": {"WEB": "nginx"},
 }
+REDIS_GROUPS = {"sentinel": Group, "restricted": Restricted}
 EVERYDAY = ("nginx", "lighttpd")
 
 
@@ -71,8 +75,8 @@ def pytest_generate_tests(metafunc):
 def stack(request):
     """A running Stack, see harness/stack.py."""
     name = request.param
-    group = Group(ROOT / "build/test/sentinel-redis") \
-        if name == "sentinel" else None
+    group = REDIS_GROUPS[name](ROOT / f"build/test/{name}-redis") \
+        if name in REDIS_GROUPS else None
     this = Stack(ROOT / "build/test" / name, redis_group=group, **STACKS[name])
     try:
         yield this.up()
