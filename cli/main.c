@@ -12,6 +12,7 @@
 #include "exit_codes.h"
 #include "log.h"
 #include "redis_url.h"
+#include "sqs.h"
 
 #include "command.h"
 
@@ -58,22 +59,43 @@ list_commands(void)
 	return list;
 }
 
-/* Settings that can never work are told at once, whatever the command. */
 static enum err
-check_settings(const struct config *config, char *why, size_t size)
+check_queue(
+    const struct config *config, const char *url, char *why, size_t size)
 {
-	struct redis_url redis;
+	if (config->queue != QUEUE_SQS || url[0] == '\0')
+		return ERR_OK;
+	return sqs_check(config, url, why, size);
+}
+
+static enum err
+check_store(const struct config *config, char *why, size_t size)
+{
 	struct db_address db;
 	char reason[256];
 
-	if (redis_url_parse(config->redis_url, &redis, why, size) != ERR_OK)
-		return ERR_BAD_INPUT;
 	if (config->mysql_url[0] == '\0' ||
 	    db_parse_url(config->mysql_url, &db, reason, sizeof(reason)) ==
 		ERR_OK)
 		return ERR_OK;
 	snprintf(why, size, "MYSQL_URL: %s", reason);
 	return ERR_BAD_INPUT;
+}
+
+/* Settings that can never work are told at once, whatever the command. */
+static enum err
+check_settings(const struct config *config, char *why, size_t size)
+{
+	struct redis_url redis;
+	enum err err = redis_url_parse(config->redis_url, &redis, why, size);
+
+	if (err == ERR_OK)
+		err = check_store(config, why, size);
+	if (err == ERR_OK)
+		err = check_queue(config, config->sqs_queue_url, why, size);
+	if (err == ERR_OK)
+		err = check_queue(config, config->sqs_dlq_url, why, size);
+	return err;
 }
 
 static int

@@ -12,7 +12,6 @@
 #include "handover.h"
 #include "listener.h"
 #include "log.h"
-#include "message.h"
 #include "metrics.h"
 #include "pool.h"
 #include "responder.h"
@@ -25,14 +24,6 @@ static unsigned responders, children;
 static enum err
 check_settings(const struct config *candidate, char *why, size_t size)
 {
-	const char *sku = candidate->default_sku;
-
-	if (!sku_is_valid(sku, strlen(sku))) {
-		snprintf(why, size,
-		    "DEFAULT_SKU=%.64s: must be 1 to 64 of A-Z a-z 0-9 . _ -",
-		    sku);
-		return ERR_BAD_INPUT;
-	}
 	if (candidate->queue == QUEUE_SQS &&
 	    candidate->sqs_queue_url[0] == '\0') {
 		snprintf(why, size,

@@ -201,9 +201,7 @@ check_descriptors(const struct config *config, char *why, size_t size)
 enum err
 responder_check(const struct config *config, char *why, size_t size)
 {
-	struct ev_loop *loop;
 	struct redis_url url;
-	struct sqs *sqs = NULL;
 	enum err err;
 
 	err = check_descriptors(config, why, size);
@@ -211,16 +209,7 @@ responder_check(const struct config *config, char *why, size_t size)
 		err = redis_url_parse(config->redis_url, &url, why, size);
 	if (err != ERR_OK || config->queue != QUEUE_SQS)
 		return err;
-	loop = ev_loop_new(EVFLAG_AUTO);
-	if (loop == NULL) {
-		snprintf(why, size, "cannot make an event loop");
-		return ERR_NOMEM;
-	}
-	err = sqs_new(&sqs, loop, config, config->sqs_queue_url, 1, why, size);
-	if (err == ERR_OK)
-		sqs_free(sqs);
-	ev_loop_destroy(loop);
-	return err;
+	return sqs_check(config, config->sqs_queue_url, why, size);
 }
 
 static unsigned

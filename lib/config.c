@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "message.h"
 #include "version.h"
 
 #define FILE_MAX (64 * 1024) /* bytes of a settings file */
@@ -450,7 +451,14 @@ static enum err
 check_whole(const struct config *config, char *why, size_t size)
 {
 	size_t token = strlen(config->admin_token);
+	const char *sku = config->default_sku;
 
+	if (!sku_is_valid(sku, strlen(sku))) {
+		snprintf(why, size,
+		    "DEFAULT_SKU=%.64s: must be 1 to 64 of A-Z a-z 0-9 . _ -",
+		    sku);
+		return ERR_BAD_INPUT;
+	}
 	if (token > 0 && (token < 16 || token > 400)) {
 		snprintf(why, size,
 		    "ADMIN_TOKEN: must have 16 to 400 characters (make one "

@@ -580,6 +580,25 @@ sqs_free(struct sqs *sqs)
 	free(sqs);
 }
 
+enum err
+sqs_check(const struct config *config, const char *queue_url, char *why,
+    size_t why_size)
+{
+	struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
+	struct sqs *sqs;
+	enum err err;
+
+	if (loop == NULL) {
+		snprintf(why, why_size, "cannot make an event loop");
+		return ERR_NOMEM;
+	}
+	err = sqs_new(&sqs, loop, config, queue_url, 1, why, why_size);
+	if (err == ERR_OK)
+		sqs_free(sqs);
+	ev_loop_destroy(loop);
+	return err;
+}
+
 const char *
 sqs_endpoint_url(const struct sqs *sqs)
 {

@@ -50,6 +50,9 @@ struct sqs_message {
 enum err sqs_new(struct sqs **, struct ev_loop *, const struct config *,
     const char *queue_url, unsigned connections, char *why,
     size_t why_size) MUST_CHECK;
+/* Would sqs_new() take this URL?  Contacts nobody. */
+enum err sqs_check(const struct config *, const char *queue_url, char *why,
+    size_t why_size) MUST_CHECK;
 /* Calls under way are dropped without their callback. NULL is fine. */
 void sqs_free(struct sqs *);
 

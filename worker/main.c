@@ -2,8 +2,6 @@
  * flashsale-worker: consumers bring orders from the queue to MySQL; a keeper
  * brings to SQS what waits in Redis.  This file starts them and knows no more.
  */
-#include <ev.h>
-
 #include "config.h"
 #include "db.h"
 #include "exit_codes.h"
@@ -25,10 +23,8 @@ static bool dead_letters;
 static unsigned children;
 
 static enum err
-check_queue(
-    struct ev_loop *loop, const struct config *config, char *why, size_t size)
+check_queue(const struct config *config, char *why, size_t size)
 {
-	struct sqs *sqs;
 	enum err err;
 
 	if (config->queue == QUEUE_REDIS)
@@ -40,15 +36,10 @@ check_queue(
 		    "QUEUE=redis: no SQS at all)");
 		return ERR_BAD_INPUT;
 	}
-	err = sqs_new(&sqs, loop, config, config->sqs_queue_url, 1, why, size);
-	if (err == ERR_OK)
-		sqs_free(sqs);
+	err = sqs_check(config, config->sqs_queue_url, why, size);
 	if (err != ERR_OK || config->sqs_dlq_url[0] == '\0')
 		return err;
-	err = sqs_new(&sqs, loop, config, config->sqs_dlq_url, 1, why, size);
-	if (err == ERR_OK)
-		sqs_free(sqs);
-	return err;
+	return sqs_check(config, config->sqs_dlq_url, why, size);
 }
 
 static enum err
@@ -82,19 +73,13 @@ check_redis(const struct config *config, char *why, size_t size)
 static enum err
 check_settings(const struct config *config, char *why, size_t size)
 {
-	struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
 	enum err err;
 
-	if (loop == NULL) {
-		snprintf(why, size, "cannot make an event loop");
-		return ERR_NOMEM;
-	}
 	err = check_store(config, why, size);
 	if (err == ERR_OK)
 		err = check_redis(config, why, size);
 	if (err == ERR_OK)
-		err = check_queue(loop, config, why, size);
-	ev_loop_destroy(loop);
+		err = check_queue(config, why, size);
 	return err;
 }
 

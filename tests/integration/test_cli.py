@@ -343,7 +343,9 @@ def test_migrate_without_mysql(stack):
 
 @pytest.mark.parametrize("name, value", [
     ("MYSQL_URL", "postgres://x"), ("REDIS_URL", "x"),
-    ("MYSQL_TIMEOUT_MS", "soon"), ("SQS_DLQ_URL", "not a url")])
+    ("MYSQL_TIMEOUT_MS", "soon"), ("DEFAULT_SKU", "a b"),
+    ("SQS_QUEUE_URL", "not a url"), ("SQS_DLQ_URL", "not a url")])
 def test_a_bad_setting_is_named(stack, name, value):
-    done = stack.cli("status", **{name: value})
-    assert done.returncode == 78 and name in done.stderr, done
+    for command in ("status", "--check"):
+        done = stack.cli(command, **{name: value})
+        assert done.returncode == 78 and name in done.stderr, done
