@@ -223,7 +223,8 @@ docs: $(OUT)/flashsale-fcgi ## write the table of settings into docs/settings.md
 	mv $(OUT)/settings.md docs/settings.md
 
 format: ## the house style, by clang-format
-	clang-format -i $(wildcard */*.[ch] tests/*/*.[ch])
+	deploy/local/packages lint
+	clang-format-14 -i $(wildcard */*.[ch] tests/*/*.[ch])
 
 clean: ## stop the stack and remove build/
 	@if [ -e build/stack/env ]; then $(MAKE) --no-print-directory down; fi
