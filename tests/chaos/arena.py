@@ -169,6 +169,7 @@ class Arena:
         self.redis_turn = threading.Lock()
         self.killed = 0     # processes that a fault has killed
         self.network = None     # where the worker is alone, if it can be
+        self.masters = None
 
     # --- Up and down ---
 
@@ -194,10 +195,11 @@ class Arena:
             {**self.stack.program_env(), **self.environment()},
             self.stack.directory / "log/fcgi.log")
         self.stack.wait_healed()
-        return self
 
     def down(self):
-        self.masters.close()
+        """Also when it did not get quite up."""
+        if self.masters:
+            self.masters.close()
         self.stack.down()
         self.hands.shutdown()
         if self.network:

@@ -18,9 +18,16 @@ from harness.wait import eventually
 PREFIX = "fs-chaos-"
 
 
+class NetworkFailed(Exception):
+    """What ip(8) says."""
+
+
 def _ip(*words, check=True):
-    return subprocess.run(["ip", *words], check=check, text=True,
-                          capture_output=True).stdout
+    done = subprocess.run(["ip", *words], check=False, text=True,
+                          capture_output=True)
+    if check and done.returncode != 0:
+        raise NetworkFailed(f"ip {' '.join(words)}: {done.stderr.strip()}")
+    return done.stdout
 
 
 def is_possible():
@@ -29,9 +36,12 @@ def is_possible():
     probe = f"{PREFIX}probe-{os.getpid()}"
     try:
         _ip("netns", "add", probe)
-        _ip("netns", "del", probe)
-    except subprocess.CalledProcessError:
+        # To enter one takes more: the root has to be a mount.
+        _ip("-n", probe, "link")
+    except NetworkFailed:
         return False
+    finally:
+        _ip("netns", "del", probe, check=False)
     return True
 
 
