@@ -13,7 +13,7 @@
 
 #include "log.h"
 
-/* A full backlog makes nginx answer 502. The kernel caps it at somaxconn. */
+/* When full, the web server answers 503. The kernel caps it at somaxconn. */
 #define BACKLOG 4096
 
 #define PATH_SIZE sizeof(((struct sockaddr_un *)0)->sun_path)
