@@ -26,7 +26,8 @@ STACKS = {
     "lighttpd-spawn-fcgi": {"WEB": "lighttpd", "FCGI_LAUNCH": "spawn-fcgi"},
     # No SQS: the worker reads the outboxes.
     "queue-redis": {"WEB": "nginx", "QUEUE": "redis"},
-    "lighttpd-queue-redis": {"WEB": "lighttpd", "QUEUE": "redis"},
+    "lighttpd-queue-redis": {"WEB": "lighttpd", "QUEUE": "redis",
+                             "FCGI_LAUNCH": "bin-path"},
     # Their parts get stopped and killed.
     "queue-redis-outages": {"WEB": "nginx", "QUEUE": "redis"},
     "outages": {"WEB": "nginx"},
