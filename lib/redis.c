@@ -35,6 +35,7 @@
 #define OLDEST_MAJOR 6
 #define OLDEST_MINOR 2
 #define RUN_ID_SIZE 48
+#define COMPLAINTS_MAX 5   /* log lines of one outage */
 #define ARGUMENTS_MAX 2048 /* of one command */
 
 enum state { DOWN, CONNECTING, READY };
@@ -61,7 +62,9 @@ struct redis {
 	double timeout;		      /* seconds */
 	enum state state;
 	redisAsyncContext *context; /* NULL when DOWN */
-	char complaint[96]; /* the last, for one log line each; "" = well */
+	char complaint[96];	    /* the last one; "" = all is well */
+	unsigned complaints;	    /* log lines of this outage */
+	double listen_before;	    /* time limit of SUBSCRIBE; 0 = answered */
 	bool trusted;
 	char run_id[RUN_ID_SIZE];
 	double backoff;
@@ -80,14 +83,24 @@ static void start_connecting(struct redis *);
 
 /* --- The end of a connection --- */
 
+/* The reason may change, as from a restart to a wrong password, or go to and
+ * fro. */
+static void
+complain(struct redis *r, const char *why)
+{
+	if (strncmp(r->complaint, why, sizeof(r->complaint) - 1) == 0)
+		return;
+	if (r->complaints++ < COMPLAINTS_MAX)
+		log_warn("%s: %s; trying again until it is back", r->name, why);
+	snprintf(r->complaint, sizeof(r->complaint), "%s", why);
+}
+
 static void
 go_down(struct redis *r, const char *why)
 {
-	/* The reason may change, as from a restart to a wrong password. */
-	if (strncmp(r->complaint, why, sizeof(r->complaint) - 1) != 0)
-		log_warn("%s: %s; trying again until it is back", r->name, why);
-	snprintf(r->complaint, sizeof(r->complaint), "%s", why);
+	complain(r, why);
 	r->state = DOWN;
+	r->listen_before = 0;
 	r->run_id[0] = '\0';
 	r->context = NULL;
 	ev_timer_stop(r->loop, &r->overdue);
@@ -122,17 +135,24 @@ on_disconnect(const redisAsyncContext *context, int status)
 		go_down(r, context->err ? context->errstr : "hung up");
 }
 
+/* When the next answer is due, by clock_seconds(); 0 = none is awaited. */
+static double
+next_due(const struct redis *r)
+{
+	const struct request *oldest = TAILQ_FIRST(&r->waiting);
+
+	return oldest != NULL ? oldest->deadline : r->listen_before;
+}
+
 static void
 on_overdue(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct redis *r = timer->data;
-	struct request *oldest = TAILQ_FIRST(&r->waiting);
-	double left;
+	double due = next_due(r), left = due - clock_seconds();
 
 	(void)events;
-	if (oldest == NULL && r->state == READY)
+	if (due == 0 && r->state == READY)
 		return;
-	left = oldest != NULL ? oldest->deadline - clock_seconds() : 0;
 	if (left > 0) {
 		ev_timer_set(timer, left, 0.);
 		ev_timer_start(loop, timer);
@@ -346,6 +366,7 @@ is_back(struct redis *r)
 	if (r->complaint[0] != '\0')
 		log_info("%s: connected", r->name);
 	r->complaint[0] = '\0';
+	r->complaints = 0;
 }
 
 /* --- Listening --- */
@@ -362,6 +383,7 @@ on_message(redisAsyncContext *context, void *data, void *arg)
 	if (reply == NULL || reply->type != REDIS_REPLY_ARRAY ||
 	    reply->elements < 3)
 		return; /* the end of the connection, or an error */
+	r->listen_before = 0;
 	is_back(r);
 	r->heard(strcmp(reply->element[0]->str, "message") == 0
 		     ? reply->element[2]->str
@@ -376,6 +398,8 @@ listen_to_channel(struct redis *r)
 	ev_timer_stop(r->loop, &r->look);
 	redisAsyncCommand(
 	    r->context, on_message, r, "SUBSCRIBE %s", r->channel);
+	r->listen_before = clock_seconds() + r->timeout;
+	watch_deadline(r);
 }
 
 void
@@ -707,90 +731,4 @@ bool
 redis_is_idle(const struct redis *r)
 {
 	return TAILQ_EMPTY(&r->waiting) && TAILQ_EMPTY(&r->refused);
-}
-
-/* --- Reading a reply --- */
-
-static const redisReply *
-reply_of(const struct redis_value *value)
-{
-	return (const redisReply *)value;
-}
-
-size_t
-redis_array_size(const struct redis_value *value)
-{
-	const redisReply *reply = reply_of(value);
-
-	return reply != NULL && reply->type == REDIS_REPLY_ARRAY
-		   ? reply->elements
-		   : 0;
-}
-
-const struct redis_value *
-redis_at(const struct redis_value *value, size_t i)
-{
-	if (i >= redis_array_size(value))
-		return NULL;
-	return (const struct redis_value *)reply_of(value)->element[i];
-}
-
-bool
-redis_is_null(const struct redis_value *value)
-{
-	return value == NULL || reply_of(value)->type == REDIS_REPLY_NIL;
-}
-
-/* An error in a script has its reason first (Redis 7) or somewhere. */
-bool
-redis_is_unable(const struct redis_value *value)
-{
-	static const char *const reasons[] = {
-	    "OOM ", "MISCONF ", "NOREPLICAS ", "READONLY ", "BUSY "};
-
-	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
-		if (strstr(redis_text(value), reasons[i]) != NULL)
-			return true;
-	return false;
-}
-
-static bool
-has_text(const redisReply *reply)
-{
-	return reply != NULL && (reply->type == REDIS_REPLY_STRING ||
-				    reply->type == REDIS_REPLY_STATUS ||
-				    reply->type == REDIS_REPLY_ERROR);
-}
-
-int64_t
-redis_int(const struct redis_value *value)
-{
-	const redisReply *reply = reply_of(value);
-
-	if (reply != NULL && reply->type == REDIS_REPLY_INTEGER)
-		return reply->integer;
-	return has_text(reply) ? strtoll(reply->str, NULL, 10) : 0;
-}
-
-const char *
-redis_text(const struct redis_value *value)
-{
-	return has_text(reply_of(value)) ? reply_of(value)->str : "";
-}
-
-size_t
-redis_text_len(const struct redis_value *value)
-{
-	return has_text(reply_of(value)) ? (size_t)reply_of(value)->len : 0;
-}
-
-void
-redis_copy(const struct redis_value *value, char *buf, size_t size)
-{
-	size_t len = redis_text_len(value);
-
-	if (len >= size)
-		len = 0;
-	memcpy(buf, redis_text(value), len);
-	buf[len] = '\0';
 }

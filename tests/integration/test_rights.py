@@ -49,8 +49,8 @@ def test_a_rebuild(stack, new_sale, expect_errors):
 
 
 def test_without_the_right_to_listen(stack, new_sale):
-    """The gatekeeper looks every now and then instead, says so once, and
-    asks no more often than for a Redis that is away."""
+    """The gatekeeper looks every now and then instead, and says so, but not
+    each time."""
     redis, log = stack.redis, stack.directory / "log/fcgi.log"
     said = log.read_text().count("NOPERM")
 
@@ -60,12 +60,12 @@ def test_without_the_right_to_listen(stack, new_sale):
                    if entry["context"] == "toplevel")
     redis.execute_command("ACL SETUSER", "flashsale", "resetchannels")
     try:
-        eventually(lambda: denied() >= 5, what="it was told no five times")
+        eventually(lambda: denied() >= 6, what="it was told no six times")
         sku = new_sale(stock=1)
         assert stack.web.buy(sku, "alice").status == 202
         eventually(lambda: list((stack.directory / "run/gate").glob(
             f"*/POST/buy/{sku}.*")), what="a marker without a message")
-        assert log.read_text().count("NOPERM") == said + 1
+        assert 1 <= log.read_text().count("NOPERM") - said <= 3
     finally:
         redis.execute_command("ACL SETUSER", "flashsale", "&fs:gate")
     eventually(lambda: listens(stack), what="the gatekeeper listens")

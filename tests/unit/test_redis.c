@@ -128,6 +128,31 @@ test_hanging_server_is_a_timeout(void **state)
 }
 
 static void
+on_heard(const char *message, void *arg)
+{
+	unsigned *begun = arg;
+
+	if (message == NULL)
+		(*begun)++;
+}
+
+/* A subscription that nobody confirms would be deaf for good. */
+static void
+test_a_hanging_server_is_subscribed_to_again(void **state)
+{
+	unsigned begun = 0;
+
+	(void)state;
+	kill(t.server.pid, SIGSTOP);
+	redis_subscribe(t.redis, "channel", on_heard, &begun);
+	EVENTUALLY(t.loop, !redis_is_ready(t.redis));
+	assert_int_equal(begun, 0);
+	kill(t.server.pid, SIGCONT);
+	EVENTUALLY(t.loop, begun == 1);
+	assert_true(redis_is_ready(t.redis));
+}
+
+static void
 test_server_that_dies_and_returns(void **state)
 {
 	(void)state;
@@ -268,6 +293,7 @@ main(void)
 	    TEST(test_commands_and_errors),
 	    TEST(test_forgotten_script),
 	    TEST(test_hanging_server_is_a_timeout),
+	    TEST(test_a_hanging_server_is_subscribed_to_again),
 	    TEST(test_server_that_dies_and_returns),
 	    TEST(test_free_answers_what_waits),
 	    TEST(test_a_replica_is_left_at_its_first_word),
