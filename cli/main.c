@@ -12,7 +12,7 @@
 #include "exit_codes.h"
 #include "log.h"
 #include "redis_url.h"
-#include "sqs.h"
+#include "sqs_endpoint.h"
 
 #include "command.h"
 
@@ -65,7 +65,7 @@ check_queue(
 {
 	if (config->queue != QUEUE_SQS || url[0] == '\0')
 		return ERR_OK;
-	return sqs_check(config, url, why, size);
+	return sqs_check_queue_url(config, url, why, size);
 }
 
 static enum err
@@ -82,7 +82,8 @@ check_store(const struct config *config, char *why, size_t size)
 	return ERR_BAD_INPUT;
 }
 
-/* Settings that can never work are told at once, whatever the command. */
+/* Settings that can never work are told at once, whatever the command; who
+ * talks to SQS looks at the rest of it. */
 static enum err
 check_settings(const struct config *config, char *why, size_t size)
 {

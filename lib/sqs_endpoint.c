@@ -148,11 +148,9 @@ endpoint_setting(
 }
 
 enum err
-sqs_endpoint_choose(struct sqs_endpoint *endpoint, const struct config *config,
-    const char *profile_region, const char *queue_url, char *why, size_t size)
+sqs_check_queue_url(
+    const struct config *config, const char *queue_url, char *why, size_t size)
 {
-	char of_url[SQS_REGION_SIZE], standard[128];
-	const char *region, *url;
 	bool https;
 	size_t len;
 
@@ -161,14 +159,26 @@ sqs_endpoint_choose(struct sqs_endpoint *endpoint, const struct config *config,
 		    queue_setting(config, queue_url), SQS_QUEUE_URL_MAX);
 		return ERR_BAD_INPUT;
 	}
-	if (queue_url[0] != '\0' &&
-	    url_authority(queue_url, &https, &len) == NULL) {
+	if (url_authority(queue_url, &https, &len) == NULL) {
 		snprintf(why, size,
 		    "%s=%.200s: must be a queue URL, "
 		    "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME",
 		    queue_setting(config, queue_url), shown(queue_url));
 		return ERR_BAD_INPUT;
 	}
+	return ERR_OK;
+}
+
+enum err
+sqs_endpoint_choose(struct sqs_endpoint *endpoint, const struct config *config,
+    const char *profile_region, const char *queue_url, char *why, size_t size)
+{
+	char of_url[SQS_REGION_SIZE], standard[128];
+	const char *region, *url;
+
+	if (queue_url[0] != '\0' &&
+	    sqs_check_queue_url(config, queue_url, why, size) != ERR_OK)
+		return ERR_BAD_INPUT;
 	sqs_region_of_url(queue_url, of_url);
 	region = first_set(config->aws_region, config->aws_default_region,
 	    profile_region, of_url);

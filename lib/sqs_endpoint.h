@@ -28,6 +28,10 @@ enum err sqs_endpoint_choose(struct sqs_endpoint *, const struct config *,
     const char *profile_region, const char *queue_url, char *why,
     size_t why_size) MUST_CHECK;
 
+/* The form of a queue URL, no more: no region, nobody's credentials. */
+enum err sqs_check_queue_url(const struct config *, const char *queue_url,
+    char *why, size_t why_size) MUST_CHECK;
+
 /* The region in a queue URL's host, or "". */
 void sqs_region_of_url(const char *url, char region[SQS_REGION_SIZE]);
 
