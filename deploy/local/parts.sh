@@ -6,6 +6,11 @@
 # --- Redis -----------------------------------------------------------------
 
 define_redis() {
+	case $(redis_version) in
+	[0-5].* | 6.[01].*)
+		die "redis-server $(redis_version) is too old: 6.2 is needed"
+		;;
+	esac
 	mkdir "$STACK_DIR/data/redis"
 	cat >"$STACK_DIR/etc/redis.conf" <<-END
 	port 0
@@ -18,6 +23,10 @@ define_redis() {
 	daemonize no
 	END
 	define_service redis redis-server "$STACK_DIR/etc/redis.conf"
+}
+
+redis_version() {
+	redis-server --version | sed -n 's/.* v=\([0-9.]*\).*/\1/p'
 }
 
 redis_answers() {
