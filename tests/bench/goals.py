@@ -18,6 +18,8 @@ GOALS = (
     ("fauxqs: accept, 256 connections", "rate", 10_000, "a second"),
     ("fauxqs: accept, 20 ms later, 1000 connections", "ratio", 0.90,
      "of the same without"),
+    ("fauxqs: accept, 20 ms later, 1000 connections", "times", 8,
+     "what two blocking processes send one by one"),
     ("open loop: refuse at 60 %", "p99", -5, "ms"),
     ("open loop: refuse at 60 %", "p99.9", -20, "ms"),
     ("worker: orders into MySQL", "ratio", 0.85, "of its lower ceiling"),
