@@ -63,7 +63,7 @@ static enum err
 check_queue(
     const struct config *config, const char *url, char *why, size_t size)
 {
-	if (config->queue != QUEUE_SQS || url[0] == '\0')
+	if (config->queue != QUEUE_SQS)
 		return ERR_OK;
 	return sqs_check_queue_url(config, url, why, size);
 }
@@ -72,14 +72,10 @@ static enum err
 check_store(const struct config *config, char *why, size_t size)
 {
 	struct db_address db;
-	char reason[256];
 
-	if (config->mysql_url[0] == '\0' ||
-	    db_parse_url(config->mysql_url, &db, reason, sizeof(reason)) ==
-		ERR_OK)
+	if (config->mysql_url[0] == '\0')
 		return ERR_OK;
-	snprintf(why, size, "MYSQL_URL: %s", reason);
-	return ERR_BAD_INPUT;
+	return db_parse_url(config->mysql_url, &db, why, size);
 }
 
 /* Settings that can never work are told at once, whatever the command; who

@@ -35,7 +35,7 @@ new_db(const struct config *config, unsigned timeout_ms)
 		    "mysql://user:password@host/database");
 	if (db_new(&db, config->mysql_url, timeout_ms, why, sizeof(why)) !=
 	    ERR_OK)
-		fatal(EXIT_CONFIG, "MYSQL_URL: %s", why);
+		fatal(EXIT_CONFIG, "%s", why);
 	return db;
 }
 

@@ -121,7 +121,7 @@ session_open_all(struct session *s, const struct config *config)
 	if (config->mysql_url[0] != '\0' &&
 	    db_new(&s->db, config->mysql_url, config->mysql_timeout_ms, why,
 		sizeof(why)) != ERR_OK)
-		fatal(EXIT_CONFIG, "MYSQL_URL: %s", why);
+		fatal(EXIT_CONFIG, "%s", why);
 }
 
 void

@@ -171,6 +171,6 @@ db_parse_url(
 	wrong = parse_url(url, address);
 	if (wrong == NULL)
 		return ERR_OK;
-	snprintf(why, why_size, "%s", wrong);
+	snprintf(why, why_size, "MYSQL_URL: %s", wrong);
 	return ERR_BAD_INPUT;
 }

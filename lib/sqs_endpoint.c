@@ -159,7 +159,8 @@ sqs_check_queue_url(
 		    queue_setting(config, queue_url), SQS_QUEUE_URL_MAX);
 		return ERR_BAD_INPUT;
 	}
-	if (url_authority(queue_url, &https, &len) == NULL) {
+	if (queue_url[0] != '\0' &&
+	    url_authority(queue_url, &https, &len) == NULL) {
 		snprintf(why, size,
 		    "%s=%.200s: must be a queue URL, "
 		    "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME",
@@ -176,8 +177,7 @@ sqs_endpoint_choose(struct sqs_endpoint *endpoint, const struct config *config,
 	char of_url[SQS_REGION_SIZE], standard[128];
 	const char *region, *url;
 
-	if (queue_url[0] != '\0' &&
-	    sqs_check_queue_url(config, queue_url, why, size) != ERR_OK)
+	if (sqs_check_queue_url(config, queue_url, why, size) != ERR_OK)
 		return ERR_BAD_INPUT;
 	sqs_region_of_url(queue_url, of_url);
 	region = first_set(config->aws_region, config->aws_default_region,

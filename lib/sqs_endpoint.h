@@ -28,7 +28,8 @@ enum err sqs_endpoint_choose(struct sqs_endpoint *, const struct config *,
     const char *profile_region, const char *queue_url, char *why,
     size_t why_size) MUST_CHECK;
 
-/* The form of a queue URL, no more: no region, nobody's credentials. */
+/* The form of a queue URL, no more: no region, nobody's credentials. "" is
+ * fine: there is none. */
 enum err sqs_check_queue_url(const struct config *, const char *queue_url,
     char *why, size_t why_size) MUST_CHECK;
 

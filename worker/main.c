@@ -46,7 +46,6 @@ static enum err
 check_store(const struct config *config, char *why, size_t size)
 {
 	struct db_address address;
-	char reason[200];
 
 	if (config->mysql_url[0] == '\0') {
 		snprintf(why, size,
@@ -54,11 +53,7 @@ check_store(const struct config *config, char *why, size_t size)
 		    "mysql://user:password@host/database");
 		return ERR_BAD_INPUT;
 	}
-	if (db_parse_url(config->mysql_url, &address, reason, sizeof(reason)) ==
-	    ERR_OK)
-		return ERR_OK;
-	snprintf(why, size, "MYSQL_URL: %s", reason);
-	return ERR_BAD_INPUT;
+	return db_parse_url(config->mysql_url, &address, why, size);
 }
 
 static enum err
