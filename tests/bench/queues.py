@@ -20,10 +20,18 @@ def round_of(bench, s, server, connections, floors):
                   full(server))
     accepted = bench.last(at(f"{server}: accept", 256))["rate"]
     for processes in floors:
-        floor = bench.add(f"{server}: one by one, {processes} processes",
-                          s.loop("send", processes, 1, 1, SECONDS))
-        floor["accept_over_floor"] = accepted / floor["rate"]
+        add_floor(bench, s, one_by_one(server, processes), processes, accepted)
     s.purge()
+
+
+def one_by_one(server, processes):
+    return f"{server}: one by one, {processes} processes"
+
+
+def add_floor(bench, s, name, processes, accepted):
+    """What blocking programs send, beside what was accepted a second."""
+    floor = bench.add(name, s.loop("send", processes, 1, 1, SECONDS))
+    floor["accept_over_floor"] = accepted / floor["rate"]
 
 
 def late(server, milliseconds, connections):
@@ -45,11 +53,9 @@ def late_round(bench, s, server, connections=1000):
                 bench.accept(s, connections),
                 late(server, 0, connections) if milliseconds else None)
             if milliseconds:
-                floor = bench.add(
-                    f"{server}: one by one, 2 processes, {milliseconds} ms "
-                    "later", s.loop("send", 2, 1, 1, SECONDS))
-                floor["accept_over_floor"] = accepted["times"] = \
-                    accepted["rate"] / floor["rate"]
+                add_floor(bench, s,
+                          f"{one_by_one(server, 2)}, {milliseconds} ms later",
+                          2, accepted["rate"])
     s.beside = {}
     s.set(AWS_ENDPOINT_URL_SQS=direct)
     s.restart_responders()

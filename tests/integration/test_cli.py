@@ -9,15 +9,11 @@ import time
 
 import pytest
 
+from harness.processes import ok
 from harness.wait import eventually
 from harness.web import assert_problem
 
 pytestmark = pytest.mark.stacks("lighttpd")
-
-
-def ok(done):
-    assert done.returncode == 0, done
-    return done.stdout
 
 
 # --- open, reset, pause, resume, close ---

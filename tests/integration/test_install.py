@@ -6,14 +6,14 @@ import pathlib
 import pwd
 import re
 import shutil
-import socket as sockets
 import subprocess
 import tempfile
 
 import pytest
 
 from harness import processes
-from harness.responder import encode_request, read_answer
+from harness.processes import ok
+from harness.responder import ask
 from harness.stack import ROOT
 from harness.wait import eventually
 
@@ -23,11 +23,6 @@ def run(*words, **environment):
         list(map(str, words)), cwd=ROOT, text=True, capture_output=True,
         timeout=120, stdin=subprocess.DEVNULL,
         env={"PATH": os.environ["PATH"], **environment})
-
-
-def ok(done):
-    assert done.returncode == 0, done
-    return done.stdout
 
 
 def install(prefix, destination=""):
@@ -89,11 +84,7 @@ class Script:
         return int(self.pid_file.read_text())
 
     def serves(self):
-        with sockets.socket(sockets.AF_UNIX) as sock:
-            sock.settimeout(10)
-            sock.connect(str(self.socket))
-            sock.sendall(encode_request("GET", "/healthz"))
-            return read_answer(sock.makefile("rb"))[0] == 200
+        return ask(str(self.socket), "GET", "/healthz")[0] == 200
 
 
 @pytest.fixture

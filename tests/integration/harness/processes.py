@@ -44,3 +44,9 @@ def kill(pid, number=signal.SIGKILL):
 def wait_gone(pids, timeout=30):
     eventually(lambda: not any(is_alive(pid) for pid in pids), timeout,
                f"processes {pids} gone")
+
+
+def ok(done):
+    """What a program has printed, which has to have ended well."""
+    assert done.returncode == 0, done
+    return done.stdout

@@ -65,6 +65,20 @@ def read_answer(file):
     return status, body
 
 
+def connect(path):
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(60)
+    sock.connect(path)
+    return sock
+
+
+def ask(path, *request, **parameters):
+    """One request to whoever listens on that socket."""
+    with connect(path) as sock:
+        sock.sendall(encode_request(*request, **parameters))
+        return read_answer(sock.makefile("rb"))
+
+
 class Responder:
     """Its master process; use as a context manager."""
 
@@ -100,15 +114,10 @@ class Responder:
         assert not SANITIZER.search(text), text
 
     def connect(self):
-        sock = socket.socket(socket.AF_UNIX)
-        sock.settimeout(60)
-        sock.connect(self.socket)
-        return sock
+        return connect(self.socket)
 
     def ask(self, *request, **parameters):
-        with self.connect() as sock:
-            sock.sendall(encode_request(*request, **parameters))
-            return read_answer(sock.makefile("rb"))
+        return ask(self.socket, *request, **parameters)
 
     def signal(self, number):
         processes.kill(self.pid, number)

@@ -59,8 +59,8 @@ class Stack:
 
     def __init__(self, directory, settings=None, redis_group=None,
                  **variables):
-        """With a redis_group (harness/sentinel.py) the programs use that;
-        the stack's own Redis idles."""
+        """With a redis_group (harness/sentinel.py, restricted.py) the
+        programs use that; the stack's own Redis idles."""
         self.directory = directory
         self.redis_group = redis_group
         self._settings = {**SETTINGS, **(settings or {})}
